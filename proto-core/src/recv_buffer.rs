@@ -1,0 +1,260 @@
+//! Bytes from the transport, in blocks that are decrypted in place and sliced without copying.
+
+use bytes::BytesMut;
+
+/// The smallest block, in bytes: what a connection with little traffic reads into.
+const MIN_BLOCK_BYTES: usize = 4 * 1024;
+
+/// The largest block, in bytes: four full Noise records with their length prefixes, each with a
+/// small one behind it. That is what a write of 64 KiB becomes, and what does not fit in a block
+/// wastes the rest of it.
+pub const MAX_BLOCK_BYTES: usize = 4 * (2 + 65_535 + 128);
+
+/// Names a block, and says how much memory it holds. Numbers grow with age.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlockId {
+    /// Which block of this connection.
+    pub number: u64,
+    /// Its capacity in bytes.
+    pub bytes: usize,
+}
+
+/// The receive side of one connection's byte stream.
+///
+/// A block is filled from its front and taken apart from its front; what was taken lives on as
+/// slices. When nothing points into it any more it is used again, otherwise the next one is made.
+#[derive(Debug)]
+pub struct RecvBuffer {
+    /// What was received and not taken, then initialised space.
+    block: BytesMut,
+    id: BlockId,
+    filled: usize,
+    next_bytes: usize,
+}
+
+impl Default for RecvBuffer {
+    fn default() -> Self {
+        RecvBuffer {
+            block: BytesMut::new(),
+            id: BlockId { number: 0, bytes: 0 },
+            filled: 0,
+            next_bytes: MIN_BLOCK_BYTES,
+        }
+    }
+}
+
+impl RecvBuffer {
+    /// Bytes that were received and not taken.
+    pub fn filled(&self) -> &[u8] {
+        &self.block[..self.filled]
+    }
+
+    /// The same, to be changed in place.
+    pub fn filled_mut(&mut self) -> &mut [u8] {
+        &mut self.block[..self.filled]
+    }
+
+    /// The block that [`RecvBuffer::take`] takes from.
+    pub fn block_id(&self) -> BlockId {
+        self.id
+    }
+
+    /// Capacity in bytes that is held, whether filled or not, or taken from already.
+    pub fn held_bytes(&self) -> usize {
+        self.id.bytes
+    }
+
+    /// Space to receive into: at least one byte, and so much that `needed` bytes (from the front of
+    /// what is filled) fit in one piece. A new block is no larger than `max` if that is enough.
+    pub fn space(&mut self, needed: usize, max: usize) -> &mut [u8] {
+        if self.block.len() < needed.max(self.filled + 1) {
+            self.renew(needed.max(self.filled + 1), max);
+        }
+        &mut self.block[self.filled..]
+    }
+
+    /// Counts `n` bytes that were received into [`RecvBuffer::space`]; more than there was space
+    /// for count as that.
+    pub fn received(&mut self, n: usize) -> &mut [u8] {
+        let start = self.filled;
+        self.filled = self.filled.saturating_add(n).min(self.block.len());
+        // Reads that fill the space ask for a larger block next time.
+        if self.filled == self.block.len() {
+            self.next_bytes =
+                self.id.bytes.saturating_mul(4).clamp(MIN_BLOCK_BYTES, MAX_BLOCK_BYTES);
+        }
+        &mut self.block[start..self.filled]
+    }
+
+    /// Takes the first `n` bytes that were received.
+    pub fn take(&mut self, n: usize) -> BytesMut {
+        let n = n.min(self.filled);
+        self.filled -= n;
+        self.block.split_to(n)
+    }
+
+    /// Gives memory back: all of it when nothing is buffered, all but what is buffered otherwise.
+    pub fn release(&mut self) {
+        let kept = BytesMut::from(self.filled());
+        self.next_block_id(kept.len());
+        self.block = kept;
+        self.next_bytes = MIN_BLOCK_BYTES;
+    }
+
+    fn renew(&mut self, needed: usize, max: usize) {
+        let bytes = self.next_bytes.min(max).max(needed);
+        self.block.truncate(self.filled);
+        // The old block serves again if nothing else points into it.
+        if self.id.bytes >= bytes && self.block.try_reclaim(bytes - self.filled) {
+            self.block.resize(bytes, 0);
+            let capacity = self.id.bytes;
+            self.next_block_id(capacity);
+            return;
+        }
+        let mut block = BytesMut::zeroed(bytes);
+        block[..self.filled].copy_from_slice(&self.block);
+        self.block = block;
+        self.next_block_id(bytes);
+    }
+
+    fn next_block_id(&mut self, bytes: usize) {
+        self.id = BlockId { number: self.id.number + 1, bytes };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use proptest::prelude::*;
+    use std::collections::VecDeque;
+
+    fn receive(buffer: &mut RecvBuffer, bytes: &[u8], needed: usize) {
+        let space = buffer.space(needed, MAX_BLOCK_BYTES);
+        space[..bytes.len()].copy_from_slice(bytes);
+        buffer.received(bytes.len());
+    }
+
+    #[test]
+    fn a_block_that_nobody_points_into_serves_again() {
+        let mut buffer = RecvBuffer::default();
+        receive(&mut buffer, &[1; 4096], 4096);
+        let first = buffer.take(4096).as_ptr();
+        buffer.next_bytes = 4096;
+        receive(&mut buffer, &[2; 10], 10);
+        assert_eq!(buffer.filled().as_ptr(), first);
+        let kept = buffer.take(10).freeze();
+        assert_eq!(buffer.space(4096, 4096).len(), 4096);
+        assert_eq!(kept, [2; 10][..]);
+    }
+
+    #[test]
+    fn blocks_grow_while_reads_fill_them_and_go_when_idle() {
+        let mut buffer = RecvBuffer::default();
+        for _ in 0..6 {
+            let space = buffer.space(1, MAX_BLOCK_BYTES).len();
+            buffer.received(space);
+            buffer.take(space);
+        }
+        assert_eq!(buffer.space(1, MAX_BLOCK_BYTES).len(), MAX_BLOCK_BYTES);
+        buffer.received(3);
+        buffer.release();
+        assert_eq!(buffer.held_bytes(), 3);
+        buffer.take(3);
+        buffer.release();
+        assert_eq!(buffer.held_bytes(), 0);
+        assert_eq!(buffer.space(1, MAX_BLOCK_BYTES).len(), MIN_BLOCK_BYTES);
+    }
+
+    #[test]
+    fn a_started_record_moves_with_the_block() {
+        let mut buffer = RecvBuffer::default();
+        receive(&mut buffer, &[9; 4000], 1);
+        buffer.take(3990);
+        let space = buffer.space(5000, MAX_BLOCK_BYTES);
+        assert!(space.len() >= 4990);
+        assert_eq!(buffer.filled(), [9; 10]);
+    }
+
+    #[test]
+    fn a_block_is_held_whole_until_it_is_released() {
+        let mut buffer = RecvBuffer::default();
+        assert_eq!(buffer.held_bytes(), 0);
+        receive(&mut buffer, &[1; 3000], 3000);
+        assert_eq!(buffer.held_bytes(), MIN_BLOCK_BYTES);
+        // Taking bytes, and dropping them, frees nothing of it.
+        drop(buffer.take(3000));
+        assert_eq!(buffer.held_bytes(), MIN_BLOCK_BYTES);
+        assert_eq!(buffer.block_id().bytes, MIN_BLOCK_BYTES);
+        buffer.release();
+        assert_eq!(buffer.held_bytes(), 0);
+    }
+
+    #[test]
+    fn more_than_there_was_counts_as_all() {
+        let mut buffer = RecvBuffer::default();
+        let space = buffer.space(1, MAX_BLOCK_BYTES).len();
+        assert_eq!(buffer.received(usize::MAX).len(), space);
+        assert_eq!(buffer.take(usize::MAX).len(), space);
+        assert_eq!(buffer.received(1).len(), 0);
+        assert_eq!(buffer.take(1).len(), 0);
+    }
+
+    #[test]
+    fn a_block_is_no_larger_than_allowed_unless_more_is_needed() {
+        let mut buffer = RecvBuffer { next_bytes: MAX_BLOCK_BYTES, ..RecvBuffer::default() };
+        assert_eq!(buffer.space(10, 70_000).len(), 70_000);
+        let mut buffer = RecvBuffer { next_bytes: MAX_BLOCK_BYTES, ..RecvBuffer::default() };
+        assert_eq!(buffer.space(80_000, 70_000).len(), 80_000);
+    }
+
+    #[test]
+    fn a_block_that_serves_again_has_a_new_name() {
+        let mut buffer = RecvBuffer::default();
+        receive(&mut buffer, &[1; 4096], 4096);
+        let first = buffer.block_id();
+        drop(buffer.take(4096));
+        buffer.next_bytes = 4096;
+        buffer.space(4096, 4096);
+        assert_eq!(buffer.block_id(), BlockId { number: first.number + 1, bytes: 4096 });
+    }
+
+    proptest! {
+        #[test]
+        fn bytes_stay_in_order_and_what_was_taken_never_changes(
+            steps in proptest::collection::vec((0usize..9000, 0usize..9000, 0u8..8), 1..80),
+        ) {
+            let mut buffer = RecvBuffer::default();
+            let mut next_byte = 0u8;
+            let mut filled = VecDeque::new();
+            let mut kept: Vec<(Bytes, Vec<u8>)> = Vec::new();
+            for (receive, take, what) in steps {
+                let before = buffer.block_id();
+                let space = buffer.space(receive, MAX_BLOCK_BYTES);
+                let n = receive.min(space.len());
+                for byte in &mut space[..n] {
+                    *byte = next_byte;
+                    filled.push_back(next_byte);
+                    next_byte = next_byte.wrapping_add(1);
+                }
+                buffer.received(n);
+                prop_assert!(buffer.block_id().number >= before.number);
+                prop_assert!(buffer.filled().iter().eq(filled.iter()));
+                prop_assert!(buffer.held_bytes() >= filled.len());
+                let taken = buffer.take(take).freeze();
+                let expected: Vec<u8> = filled.drain(..take.min(filled.len())).collect();
+                prop_assert_eq!(&taken, &expected);
+                match what {
+                    0 => kept.push((taken, expected)),
+                    1 => kept.clear(),
+                    2 => buffer.release(),
+                    _ => {}
+                }
+                for (taken, expected) in &kept {
+                    prop_assert_eq!(taken, expected);
+                }
+                prop_assert!(buffer.filled().iter().eq(filled.iter()));
+            }
+        }
+    }
+}
