@@ -1,0 +1,67 @@
+package main
+
+import (
+	"crypto/rand"
+	"fmt"
+
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/p2p/muxer/yamux"
+	"github.com/libp2p/go-libp2p/p2p/security/noise"
+	tls "github.com/libp2p/go-libp2p/p2p/security/tls"
+	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
+)
+
+type hostOptions struct {
+	security string
+	key      string
+}
+
+// newHost makes a host with TCP, one security protocol and yamux. An empty addr listens nowhere.
+func newHost(options hostOptions, addr string) (host.Host, error) {
+	identity, err := newIdentity(options.key)
+	if err != nil {
+		return nil, err
+	}
+	settings := []libp2p.Option{
+		libp2p.Identity(identity),
+		libp2p.Transport(tcp.NewTCPTransport),
+		libp2p.Muxer(yamux.ID, yamux.DefaultTransport),
+		// Loopback only, one remote: nothing to relay, nothing to discover.
+		libp2p.DisableRelay(),
+		// The default limits refuse a peer's 65th inbound stream of one protocol.
+		libp2p.ResourceManager(&network.NullResourceManager{}),
+	}
+	switch options.security {
+	case "noise":
+		settings = append(settings, libp2p.Security(noise.ID, noise.New))
+	case "tls":
+		settings = append(settings, libp2p.Security(tls.ID, tls.New))
+	default:
+		return nil, fmt.Errorf("unknown security %q\n%w", options.security, errUsage)
+	}
+	if addr == "" {
+		settings = append(settings, libp2p.NoListenAddrs)
+	} else {
+		settings = append(settings, libp2p.ListenAddrStrings(addr))
+	}
+	return libp2p.New(settings...)
+}
+
+func newIdentity(key string) (crypto.PrivKey, error) {
+	kinds := map[string]int{
+		"ed25519":   crypto.Ed25519,
+		"secp256k1": crypto.Secp256k1,
+		"ecdsa":     crypto.ECDSA,
+		"rsa":       crypto.RSA,
+	}
+	kind, known := kinds[key]
+	if !known {
+		return nil, fmt.Errorf("unknown key type %q\n%w", key, errUsage)
+	}
+	// The size counts for RSA alone, and is the smallest that libp2p accepts.
+	identity, _, err := crypto.GenerateKeyPairWithReader(kind, 2048, rand.Reader)
+	return identity, err
+}

@@ -1,0 +1,2 @@
+//! Vectors, interoperation and contract suites for sanspeer.
+#![forbid(unsafe_code)]

@@ -1,0 +1,134 @@
+//! Interop with go-libp2p, by the program that conformance/interop/go.sh builds. Without it, which
+//! `GO_PEER` names, the tests say so and pass.
+
+#![allow(clippy::unwrap_used, reason = "the helpers here are part of the tests")]
+
+#[path = "go_libp2p/peer.rs"]
+mod go;
+#[path = "rust_libp2p/peer.rs"]
+mod peer;
+mod protocols;
+
+use std::ffi::OsString;
+
+use go::GoPeer;
+use libp2p::multiaddr::Protocol;
+use libp2p::{Multiaddr, PeerId};
+use peer::{Counters, Identity, RustPeer, RustPeerConfig, Task, socket_addr};
+
+const MIB: u64 = 1 << 20;
+
+/// Every protocol, at the sizes that matter.
+const TASKS: [Task; 11] = [
+    Task::Echo { count: 200, bytes: 4096 },
+    Task::Echo { count: 3, bytes: 0 },
+    Task::Checksum { up: 0, down: 0 },
+    Task::Checksum { up: 65_537, down: 300_001 },
+    Task::Checksum { up: 64 * MIB, down: 64 * MIB },
+    Task::Duplex { up: 64 * MIB, down: 64 * MIB },
+    Task::Duplex { up: 3 * MIB, down: 0 },
+    Task::Duplex { up: 0, down: 3 * MIB },
+    Task::ResetMe,
+    Task::ExpectReset,
+    Task::Report,
+];
+
+fn go_args(task: Task) -> Vec<String> {
+    let words = |name: &str, numbers: &[u64]| {
+        std::iter::once(name.to_owned()).chain(numbers.iter().map(u64::to_string)).collect()
+    };
+    match task {
+        Task::Echo { count, bytes } => words("echo", &[count as u64, bytes]),
+        Task::Checksum { up, down } => words("checksum", &[up, down]),
+        Task::Duplex { up, down } => words("duplex", &[up, down]),
+        Task::ResetMe => words("reset-me", &[]),
+        Task::ExpectReset => words("expect-reset", &[]),
+        Task::Report => words("report", &[]),
+    }
+}
+
+/// The program, or a line that says why the test does nothing.
+fn program() -> Option<OsString> {
+    let program = go::program();
+    if program.is_none() {
+        println!("skipped: GO_PEER is not set; run conformance/interop/go.sh");
+    }
+    program
+}
+
+fn lazy() -> RustPeerConfig {
+    RustPeerConfig { lazy_streams: true, ..RustPeerConfig::default() }
+}
+
+/// Dials what a go peer says of itself.
+fn dial_go(rust: &RustPeer, go: &GoPeer) -> PeerId {
+    let addr: Multiaddr = go.multiaddr().parse().unwrap();
+    let Some(Protocol::P2p(id)) = addr.iter().last() else { panic!("no peer id in {addr}") };
+    rust.dial(socket_addr(&addr).unwrap(), Some(id)).unwrap()
+}
+
+fn assert_clean(peer: &RustPeer, task: Task) {
+    assert_eq!(peer.wait_idle().unwrap().failures, 0, "{task:?}: {:?}", peer.last_failure());
+}
+
+#[test]
+fn rust_libp2p_dials_go_libp2p() {
+    let Some(program) = program() else { return };
+    for config in [RustPeerConfig::default(), lazy()] {
+        let go = GoPeer::listen(&program, &[]);
+        let rust = RustPeer::spawn(config);
+        dial_go(&rust, &go);
+        for task in TASKS {
+            rust.run(task).unwrap();
+        }
+        let seen = rust.run(Task::Report).unwrap().remote.unwrap();
+        assert!(seen.max_concurrent >= 200, "{seen:?}");
+        assert_eq!((seen.resets_seen, seen.failures), (1, 0), "{seen:?}");
+    }
+}
+
+#[test]
+fn go_libp2p_dials_rust_libp2p() {
+    let Some(program) = program() else { return };
+    let rust = RustPeer::spawn(RustPeerConfig::default());
+    let addr = rust.listen_multiaddr().to_string();
+    for task in TASKS {
+        let detail = go::dial(&program, &[], &addr, &go_args(task)).unwrap();
+        assert_clean(&rust, task);
+        if task == Task::Report {
+            let seen: Counters = serde_json::from_str(&detail).unwrap();
+            assert_eq!(seen.resets_seen, 1, "{seen:?}");
+            assert!(seen.max_concurrent >= 200, "{seen:?}");
+        }
+    }
+}
+
+#[test]
+fn every_kind_of_identity_connects_in_both_roles() {
+    let Some(program) = program() else { return };
+    let echo = Task::Echo { count: 1, bytes: 1 };
+    for (identity, key) in Identity::ALL.into_iter().zip(["ed25519", "secp256k1", "ecdsa", "rsa"]) {
+        let rust = RustPeer::spawn(RustPeerConfig { identity, ..RustPeerConfig::default() });
+        let go = GoPeer::listen(&program, &["--key", key]);
+        dial_go(&rust, &go);
+        rust.run(echo).unwrap();
+        let addr = rust.listen_multiaddr().to_string();
+        go::dial(&program, &["--key", key], &addr, &go_args(echo)).unwrap();
+        assert_clean(&rust, echo);
+    }
+}
+
+#[test]
+fn a_dial_that_finds_another_peer_fails() {
+    let Some(program) = program() else { return };
+    let rust = RustPeer::spawn(RustPeerConfig::default());
+    let go = GoPeer::listen(&program, &[]);
+    let addr: Multiaddr = go.multiaddr().parse().unwrap();
+    let stranger = PeerId::random();
+    rust.dial(socket_addr(&addr).unwrap(), Some(stranger)).unwrap_err();
+    let mut wrong = rust.listen_multiaddr();
+    wrong.pop();
+    let wrong = wrong.with(Protocol::P2p(stranger)).to_string();
+    let error = go::dial(&program, &[], &wrong, &go_args(Task::Report)).unwrap_err();
+    assert!(error.contains("peer id mismatch"), "{error}");
+}
