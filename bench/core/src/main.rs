@@ -1,0 +1,199 @@
+//! Benchmarks of `Connection` alone: in memory, both ends on one thread.
+//!
+//! In the order in which a figure comes about: [`contender`] says what is
+//! measured, [`ours`], [`peers`] and [`limits`] do it, [`rounds`] repeats it,
+//! [`report`] tells it.
+
+mod allocator;
+mod connection_end;
+mod contender;
+mod limits;
+mod meter;
+mod ours;
+mod payload;
+mod peers;
+mod pipe;
+mod report;
+mod rounds;
+mod statistics;
+mod turns;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use clap::{Parser, ValueEnum};
+
+use contender::Stack;
+use limits::aead::{Aead, Copies, FULL_RECORD_BYTES, YAMUX_HEADER_BYTES};
+use limits::curve::{self, Curve, Dalek4, Dalek5};
+use meter::Clock;
+use peers::{Peer, Yamux013, Yamux014};
+use report::{IdleMemory, Report, Suite, Unit};
+use rounds::{Entry, Role, Schedule};
+use statistics::Spread;
+
+/// Write sizes of the throughput tests.
+const WRITE_BYTES: [usize; 2] = [64 << 10, 1 << 10];
+
+#[derive(Parser)]
+#[command(about = "Connection alone, beside yamux + libp2p-noise and the bare primitives")]
+struct Options {
+    /// Repetitions, each of which runs every contender once.
+    #[arg(long, default_value_t = 7)]
+    reps: usize,
+    /// Aim for the length of one measurement.
+    #[arg(long, default_value_t = 1.0)]
+    seconds: f64,
+    /// Three short repetitions, for a look.
+    #[arg(long)]
+    quick: bool,
+    /// One test instead of all.
+    #[arg(long)]
+    only: Option<Test>,
+    /// Contenders and limits whose name contains this text, instead of all.
+    #[arg(long)]
+    contender: Option<String>,
+    #[arg(long, value_enum, default_value_t = Clock::Cpu)]
+    clock: Clock,
+    /// Connections of the memory test.
+    #[arg(long, default_value_t = 200)]
+    pairs: usize,
+    /// Also writes every sample to this file.
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+enum Test {
+    Throughput,
+    Handshake,
+    Memory,
+}
+
+impl Options {
+    fn wants(&self, test: Test) -> bool {
+        self.only.is_none_or(|only| only == test)
+    }
+
+    fn wants_contender(&self, name: &str) -> bool {
+        self.contender.as_ref().is_none_or(|part| name.contains(part))
+    }
+
+    fn repetitions(&self) -> usize {
+        if self.quick { 3 } else { self.reps.max(1) }
+    }
+
+    fn schedule(&self, grain: u64) -> Schedule {
+        let seconds = if self.quick { 0.25 } else { self.seconds.max(0.01) };
+        let measurement = Duration::from_secs_f64(seconds);
+        Schedule { repetitions: self.repetitions(), measurement, grain }
+    }
+}
+
+fn main() -> Result<()> {
+    let options = Options::parse();
+    let mut stacks: Vec<(Role, Box<dyn Stack>)> = Vec::new();
+    stacks.extend(ours::stacks()?.into_iter().map(|stack| (Role::Ours, stack)));
+    stacks.push((Role::Peer, Box::new(Peer::<Yamux013>::new()?)));
+    stacks.push((Role::Peer, Box::new(Peer::<Yamux014>::new()?)));
+    stacks.retain(|(_, stack)| options.wants_contender(&stack.name()));
+
+    let mut suites = Vec::new();
+    if options.wants(Test::Throughput) {
+        for write_bytes in WRITE_BYTES {
+            suites.push(throughput(&mut stacks, write_bytes, &options)?);
+        }
+    }
+    if options.wants(Test::Handshake) {
+        suites.push(handshakes(&mut stacks, &options)?);
+    }
+    let idle_memory =
+        options.wants(Test::Memory).then(|| idle_memory(&mut stacks, &options)).transpose()?;
+
+    let report = Report { machine: machine(), clock: options.clock, suites, idle_memory };
+    print!("{}", report.markdown());
+    if let Some(path) = &options.json {
+        let json = serde_json::to_vec_pretty(&report)?;
+        std::fs::write(path, json).with_context(|| format!("writing {}", path.display()))?;
+    }
+    Ok(())
+}
+
+fn throughput(
+    stacks: &mut [(Role, Box<dyn Stack>)],
+    write_bytes: usize,
+    options: &Options,
+) -> Result<Suite> {
+    let aead = Aead::new()?;
+    let mut entries: Vec<Entry<'_>> = stacks
+        .iter_mut()
+        .map(|(role, stack)| {
+            Entry::new(*role, stack.name(), |bytes| stack.throughput(bytes, write_bytes))
+        })
+        .collect();
+    let aead = &aead;
+    let limit = |name: &str, record_bytes, copies| {
+        Entry::new(Role::Limit, name, move |bytes| aead.run(bytes, record_bytes, copies))
+    };
+    entries.push(limit("AEAD alone, full records", FULL_RECORD_BYTES, Copies::None));
+    entries.push(limit("AEAD and one copy each way", FULL_RECORD_BYTES, Copies::OneEachWay));
+    if write_bytes < FULL_RECORD_BYTES / 2 {
+        let record_bytes = write_bytes + YAMUX_HEADER_BYTES;
+        entries.push(limit("AEAD alone, a record a write", record_bytes, Copies::None));
+    }
+    entries.retain(|entry| options.wants_contender(&entry.name));
+    let series = rounds::run(entries, options.schedule(4 << 20))?;
+    let title = format!("Throughput, one stream, writes of {} KiB", write_bytes >> 10);
+    Ok(Suite::new(title, Unit::Byte, series, options.clock))
+}
+
+fn handshakes(stacks: &mut [(Role, Box<dyn Stack>)], options: &Options) -> Result<Suite> {
+    fn bare<C: Curve + 'static>() -> Entry<'static> {
+        let name = format!("bare operations, {}", C::NAME);
+        Entry::new(Role::Limit, name, curve::bare_operations::<C>)
+    }
+    let mut entries: Vec<Entry<'_>> = stacks
+        .iter_mut()
+        .map(|(role, stack)| Entry::new(*role, stack.name(), |count| stack.handshakes(count)))
+        .collect();
+    entries.push(bare::<Dalek4>());
+    entries.push(bare::<Dalek5>());
+    entries
+        .push(Entry::new(Role::Limit, "one snow XX pair", |count| curve::snow_pairs(count, false)));
+    entries.push(Entry::new(Role::Limit, "one snow XX pair, two signatures verified", |count| {
+        curve::snow_pairs(count, true)
+    }));
+    entries.retain(|entry| options.wants_contender(&entry.name));
+    let series = rounds::run(entries, options.schedule(20))?;
+    Ok(Suite::new("Handshakes, both ends".into(), Unit::Handshake, series, options.clock))
+}
+
+fn idle_memory(stacks: &mut [(Role, Box<dyn Stack>)], options: &Options) -> Result<IdleMemory> {
+    let mut bytes_per_end: Vec<_> =
+        stacks.iter().map(|(_, stack)| (stack.name(), Vec::new())).collect();
+    for _ in 0..options.repetitions() {
+        for ((_, stack), (name, samples)) in stacks.iter_mut().zip(&mut bytes_per_end) {
+            let bytes = stack.idle_bytes_per_end(options.pairs.max(1));
+            samples.push(bytes.with_context(|| name.clone())?);
+        }
+    }
+    let bytes_per_end = bytes_per_end
+        .into_iter()
+        .filter_map(|(name, samples)| Some((name, Spread::of(samples)?)))
+        .collect();
+    Ok(IdleMemory { pairs: options.pairs, bytes_per_end })
+}
+
+/// One line that says where the figures come from.
+fn machine() -> String {
+    let cpu_info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let cpu = cpu_info
+        .lines()
+        .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
+        .map_or("unknown CPU", |(_, model)| model);
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load = load.split_whitespace().next().unwrap_or("?");
+    format!("{cpu}, {cores} cores, load {load} at the end of the run.")
+}

@@ -1,0 +1,369 @@
+//! Our own `Connection` behind [`Stack`].
+//!
+//! The loops are here and tested with a plain double; [`crate::connection_end`] puts a
+//! `sanspeer_core` connection behind [`End`].
+//!
+//! Bytes travel in one of two ways, each a contender of its own:
+//!
+//! - [`Route::Pipe`]: `poll_transmit` → pipe → `recv_buf`, the two copies of a
+//!   real socket, and the same as the peers'. Compare this one with the peers.
+//! - [`Route::Direct`]: `poll_transmit` → the other end's `recv_buf`, one copy.
+//!   Compare this one with the limits.
+
+use anyhow::{Result, bail, ensure};
+
+use crate::allocator::HeapTotals;
+use crate::connection_end::ConnectionEnd;
+use crate::contender::{ECHO, READ_BYTES, Stack, WARM_UP_BYTES};
+use crate::meter::{Cost, Meter};
+use crate::payload::{Payload, Receiver, Thoroughness};
+use crate::pipe::Pipe;
+
+/// The contenders that this build has.
+pub fn stacks() -> Result<Vec<Box<dyn Stack>>> {
+    Ok(vec![
+        Box::new(Ours::<ConnectionEnd>::new(Route::Pipe)?),
+        Box::new(Ours::<ConnectionEnd>::new(Route::Direct)?),
+    ])
+}
+
+/// One end of a connection with at most one stream, as this benchmark drives it.
+pub trait End: Sized {
+    /// Keys and signatures that a node makes once, for both ends.
+    type Identities;
+
+    fn identities() -> Result<Self::Identities>;
+
+    /// A dialer, which opens its stream at once (with
+    /// [`crate::contender::STREAM_PROTOCOL`]), and a listener, which admits the
+    /// connection and accepts the first stream.
+    fn pair(identities: &Self::Identities) -> Result<(Self, Self)>;
+
+    /// Offers outgoing bytes to `take` until there are none or `take` returns
+    /// 0; `take` returns how many of the bytes it took.
+    fn transmit(&mut self, take: &mut dyn FnMut(&[u8]) -> usize) -> Result<()>;
+
+    /// Calls `fill` with room for incoming bytes and handles as many as it says,
+    /// until it returns 0. Advances the connection's time and runs due timers.
+    fn receive(&mut self, fill: &mut dyn FnMut(&mut [u8]) -> usize) -> Result<()>;
+
+    /// Writes to the stream; returns how much was accepted, 0 when blocked or
+    /// not open yet.
+    fn write(&mut self, bytes: &[u8]) -> Result<usize>;
+
+    /// Hands what the stream has, up to `max_bytes`, to `take`.
+    fn read(&mut self, max_bytes: usize, take: &mut dyn FnMut(&[u8])) -> Result<Read>;
+
+    /// Closes the stream for writing.
+    fn finish(&mut self) -> Result<()>;
+
+    /// Lets so much time pass that an idle connection has given its buffers back.
+    fn rest(&mut self) -> Result<()>;
+}
+
+/// What [`End::read`] found.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Read {
+    /// It may have more.
+    Some,
+    /// Nothing for now, or no stream yet.
+    Blocked,
+    /// The other end finished and everything was read.
+    Finished,
+}
+
+/// How bytes get from one end to the other.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Route {
+    Pipe,
+    Direct,
+}
+
+/// A [`Stack`] made of two [`End`]s.
+pub struct Ours<E: End> {
+    route: Route,
+    identities: E::Identities,
+    payload: Payload,
+}
+
+struct Pair<E> {
+    dialer: E,
+    listener: E,
+    wire: Wire,
+}
+
+enum Wire {
+    Pipe { near: Pipe, far: Pipe },
+    Direct,
+}
+
+impl<E: End> Ours<E> {
+    pub fn new(route: Route) -> Result<Self> {
+        Ok(Self { route, identities: E::identities()?, payload: Payload::new() })
+    }
+
+    fn connect(&self) -> Result<Pair<E>> {
+        let (dialer, listener) = E::pair(&self.identities)?;
+        let wire = match self.route {
+            Route::Pipe => {
+                let (near, far) = Pipe::pair();
+                Wire::Pipe { near, far }
+            }
+            Route::Direct => Wire::Direct,
+        };
+        let mut pair = Pair { dialer, listener, wire };
+        pair.echo()?;
+        Ok(pair)
+    }
+
+    fn idle_pair(&self) -> Result<(E, E)> {
+        let mut pair = self.connect()?;
+        pair.close_stream()?;
+        pair.dialer.rest()?;
+        pair.listener.rest()?;
+        Ok((pair.dialer, pair.listener))
+    }
+}
+
+impl<E: End> Stack for Ours<E> {
+    fn name(&self) -> String {
+        match self.route {
+            Route::Pipe => "ours",
+            Route::Direct => "ours, one copy between the ends",
+        }
+        .to_owned()
+    }
+
+    fn throughput(&mut self, total_bytes: u64, write_bytes: usize) -> Result<Cost> {
+        let mut pair = self.connect()?;
+        pair.transfer(&self.payload, WARM_UP_BYTES, write_bytes, Thoroughness::All)?;
+        let meter = Meter::start();
+        pair.transfer(&self.payload, total_bytes, write_bytes, Thoroughness::Edges)?;
+        Ok(meter.stop())
+    }
+
+    fn handshakes(&mut self, count: u64) -> Result<Cost> {
+        let meter = Meter::start();
+        for _ in 0..count {
+            self.connect()?;
+        }
+        Ok(meter.stop())
+    }
+
+    fn idle_bytes_per_end(&mut self, pairs: usize) -> Result<f64> {
+        // What is made once per process is made by this one.
+        drop(self.idle_pair()?);
+        let before = HeapTotals::now();
+        // Part of the count: a connection's own struct has to be somewhere.
+        let mut connections = Vec::with_capacity(pairs);
+        for _ in 0..pairs {
+            connections.push(self.idle_pair()?);
+        }
+        let grown_bytes = HeapTotals::now().growth_since(before);
+        drop(connections);
+        Ok(grown_bytes / (2 * pairs) as f64)
+    }
+}
+
+impl<E: End> Pair<E> {
+    fn echo(&mut self) -> Result<()> {
+        let (mut sent, mut asked, mut answered, mut echoed) = (0, Vec::new(), 0, Vec::new());
+        while echoed.len() < ECHO.len() {
+            let mut progress = self.exchange()?;
+            if sent < ECHO.len() {
+                let written = self.dialer.write(&ECHO[sent..])?;
+                sent += written;
+                progress |= written > 0;
+            }
+            let before = asked.len() + echoed.len();
+            self.listener.read(ECHO.len(), &mut |bytes| asked.extend_from_slice(bytes))?;
+            self.dialer.read(ECHO.len(), &mut |bytes| echoed.extend_from_slice(bytes))?;
+            progress |= asked.len() + echoed.len() > before;
+            if answered < asked.len() {
+                let written = self.listener.write(&asked[answered..])?;
+                answered += written;
+                progress |= written > 0;
+            }
+            if !progress {
+                bail!("both ends wait for each other");
+            }
+        }
+        ensure!(echoed == ECHO, "the echo differs");
+        Ok(())
+    }
+
+    /// One turn: writes until blocked, moves the bytes, reads until blocked.
+    fn transfer(
+        &mut self,
+        payload: &Payload,
+        total_bytes: u64,
+        write_bytes: usize,
+        thoroughness: Thoroughness,
+    ) -> Result<()> {
+        let mut receiver = Receiver::new(payload, thoroughness);
+        let mut sent_bytes = 0;
+        // What is left of the write that the stream took only a part of.
+        let mut rest: &[u8] = &[];
+        while receiver.received_bytes < total_bytes {
+            let before = (sent_bytes, receiver.received_bytes);
+            while sent_bytes < total_bytes {
+                if rest.is_empty() {
+                    rest = payload
+                        .at(sent_bytes, write_bytes.min((total_bytes - sent_bytes) as usize));
+                }
+                let written = self.dialer.write(rest)?;
+                rest = &rest[written..];
+                sent_bytes += written as u64;
+                if !rest.is_empty() {
+                    break;
+                }
+            }
+            let moved = self.exchange()?;
+            while self.listener.read(READ_BYTES, &mut |bytes| receiver.take(bytes))? == Read::Some {
+            }
+            if !moved && before == (sent_bytes, receiver.received_bytes) {
+                bail!("stalled after {} bytes", receiver.received_bytes);
+            }
+        }
+        Ok(())
+    }
+
+    fn close_stream(&mut self) -> Result<()> {
+        let nothing = &mut |bytes: &[u8]| assert!(bytes.is_empty(), "data after the echo");
+        self.dialer.finish()?;
+        while self.exchange()? {}
+        ensure!(self.listener.read(1, nothing)? == Read::Finished, "the finish got lost");
+        self.listener.finish()?;
+        while self.exchange()? {}
+        ensure!(self.dialer.read(1, nothing)? == Read::Finished, "the finish got lost");
+        while self.exchange()? {}
+        Ok(())
+    }
+
+    /// Moves bytes both ways once; says whether any moved.
+    fn exchange(&mut self) -> Result<bool> {
+        let mut moved = false;
+        match &self.wire {
+            Wire::Pipe { near, far } => {
+                for (end, pipe) in [(&mut self.dialer, near), (&mut self.listener, far)] {
+                    end.transmit(&mut |bytes| {
+                        let len = pipe.send(bytes);
+                        moved |= len > 0;
+                        len
+                    })?;
+                }
+                for (end, pipe) in [(&mut self.dialer, near), (&mut self.listener, far)] {
+                    end.receive(&mut |buffer| {
+                        let len = pipe.receive(buffer);
+                        moved |= len > 0;
+                        len
+                    })?;
+                }
+            }
+            Wire::Direct => {
+                moved |= hand_over(&mut self.dialer, &mut self.listener)?;
+                moved |= hand_over(&mut self.listener, &mut self.dialer)?;
+            }
+        }
+        Ok(moved)
+    }
+}
+
+fn hand_over<E: End>(from: &mut E, to: &mut E) -> Result<bool> {
+    let (mut moved, mut result) = (false, Ok(()));
+    from.transmit(&mut |bytes| {
+        let mut rest = bytes;
+        result = to.receive(&mut |buffer| {
+            let len = rest.len().min(buffer.len());
+            buffer[..len].copy_from_slice(&rest[..len]);
+            rest = &rest[len..];
+            len
+        });
+        moved |= rest.len() < bytes.len();
+        if result.is_ok() { bytes.len() - rest.len() } else { 0 }
+    })?;
+    result.map(|()| moved)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sends what is written as it is, one "stream" and no handshake.
+    #[derive(Default)]
+    struct Plain {
+        outgoing: Vec<u8>,
+        incoming: Vec<u8>,
+    }
+
+    /// Stands for a finish; no payload of these tests has four in a row.
+    const FINISH: [u8; 4] = [0xff; 4];
+
+    impl End for Plain {
+        type Identities = ();
+
+        fn identities() -> Result<()> {
+            Ok(())
+        }
+
+        fn pair((): &()) -> Result<(Self, Self)> {
+            Ok(Default::default())
+        }
+
+        fn transmit(&mut self, take: &mut dyn FnMut(&[u8]) -> usize) -> Result<()> {
+            let taken = take(&self.outgoing);
+            self.outgoing.drain(..taken);
+            Ok(())
+        }
+
+        fn receive(&mut self, fill: &mut dyn FnMut(&mut [u8]) -> usize) -> Result<()> {
+            let mut buffer = [0; 1_000];
+            loop {
+                let len = fill(&mut buffer);
+                if len == 0 {
+                    return Ok(());
+                }
+                self.incoming.extend_from_slice(&buffer[..len]);
+            }
+        }
+
+        fn write(&mut self, bytes: &[u8]) -> Result<usize> {
+            let len = bytes.len().min(100_000 - self.outgoing.len());
+            self.outgoing.extend_from_slice(&bytes[..len]);
+            Ok(len)
+        }
+
+        fn read(&mut self, max_bytes: usize, take: &mut dyn FnMut(&[u8])) -> Result<Read> {
+            if self.incoming == FINISH {
+                return Ok(Read::Finished);
+            }
+            let len = max_bytes.min(self.incoming.len());
+            take(&self.incoming[..len]);
+            self.incoming.drain(..len);
+            Ok(if len == 0 { Read::Blocked } else { Read::Some })
+        }
+
+        fn finish(&mut self) -> Result<()> {
+            self.outgoing.extend_from_slice(&FINISH);
+            Ok(())
+        }
+
+        fn rest(&mut self) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn both_routes_carry_everything_connect_and_rest() -> Result<()> {
+        for route in [Route::Pipe, Route::Direct] {
+            let mut ours = Ours::<Plain>::new(route)?;
+            for write_bytes in [64 << 10, 1 << 10, 777] {
+                ours.throughput(3 << 20, write_bytes)?;
+            }
+            ours.handshakes(2)?;
+            // No value to assert: other tests allocate at the same time.
+            ours.idle_bytes_per_end(3)?;
+        }
+        Ok(())
+    }
+}
