@@ -1,0 +1,22 @@
+//! What the fuzz targets do: each module turns bytes into a structured `Input` and has a `run`
+//! that drives the core with it and panics when something does not hold.
+//!
+//! The targets themselves are one line each (`fuzz_targets/`). This library does not need a
+//! sanitizer, so that `cargo test` runs every seed on any toolchain.
+//!
+//! - [`frame_reader`]: length-delimited frames against a plain reader;
+//! - [`multistream`]: dialer and listener against each other, and each against arbitrary bytes;
+//! - [`noise_payload`]: the handshake, its payloads made by `snow` and `prost`;
+//! - [`yamux`]: two sessions against per-stream counters, one against a hostile remote;
+//! - [`connection_pair`]: two whole connections with their Nodes, applications and a bad transport;
+//! - [`script`], [`chunks`], [`pattern`]: what they share; [`seeds`]: the inputs to begin with.
+
+pub mod chunks;
+pub mod connection_pair;
+pub mod frame_reader;
+pub mod multistream;
+pub mod noise_payload;
+pub mod pattern;
+pub mod script;
+pub mod seeds;
+pub mod yamux;
