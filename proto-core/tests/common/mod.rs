@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use sanspeer_core::byte_mux::{ByteMux, ByteMuxConfig, StreamLayer};
+use sanspeer_core::byte_mux::{ByteMux, ByteMuxConfig, Security, StreamLayer};
 use sanspeer_core::close::CloseReason;
 use sanspeer_core::connection::{
     Connection, ConnectionConfig, ConnectionEvent, ConnectionSetup, NodeRoom,
@@ -107,7 +107,7 @@ impl End {
         let identity = Identity::ed25519(&seed);
         let setup = ConnectionSetup {
             role,
-            identity: &identity,
+            security: &[Security::Noise(&identity)],
             seed: seed.derive("connection", 7),
             expected_peer,
             layer,
@@ -359,7 +359,7 @@ impl Remote {
         let identity = Identity::ed25519(&seed);
         let setup = ConnectionSetup {
             role,
-            identity: &identity,
+            security: &[Security::Noise(&identity)],
             seed: seed.derive("connection", 7),
             expected_peer: None,
             layer: None,
