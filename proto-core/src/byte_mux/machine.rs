@@ -165,7 +165,6 @@ impl ByteMux {
             return None;
         }
         self.flush();
-        self.say_last_words();
         if self.send.is_empty() {
             return None;
         }
@@ -193,12 +192,14 @@ impl ByteMux {
         }
     }
 
-    /// Behind a goodbye, the security protocol has the last word.
+    /// When the session has nothing more to say, the security protocol has the last word.
     fn say_last_words(&mut self) {
         if let Ending::Closing { reason, .. } = &self.ending
+            && self.send.is_empty()
             && !self.owes_frames()
         {
-            let error = if let CloseReason::TlsRecord(error) = reason { Some(*error) } else { None };
+            let error =
+                if let CloseReason::TlsRecord(error) = reason { Some(*error) } else { None };
             self.send.close(error);
         }
     }
