@@ -242,6 +242,15 @@ fn idle_end_bytes(secured: Secured) -> usize {
                 end.admit = Some((sanspeer_core::mailbox::Lease::default(), table.clone()));
             }
             pair.run();
+            // Used both ways once, by a stream that is gone.
+            let (ours, theirs) = pair.open_echo();
+            for (end, stream) in [(&mut pair.dialer, ours), (&mut pair.listener, theirs)] {
+                assert_eq!(end.write(stream, b"there"), 5);
+                end.connection.stream(stream).finish().expect("an open stream");
+            }
+            pair.run();
+            assert_eq!(pair.dialer.read(ours), (b"there".to_vec(), true));
+            assert_eq!(pair.listener.read(theirs), (b"there".to_vec(), true));
             pair.advance(Duration::from_secs(5));
             assert_eq!(pair.dialer.connection.buffer_bytes(), (0, 0));
             assert_eq!(pair.listener.connection.buffer_bytes(), (0, 0));
