@@ -13,23 +13,25 @@ mod job;
 mod udp;
 
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TryRecvError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use blocking::BlockingDriver;
+use sanspeer_core::byte_mux::StreamLayer;
 use sanspeer_core::close::CloseReason;
-use sanspeer_core::connection::{Connection, ConnectionEvent};
+use sanspeer_core::connection::{Connection, ConnectionConfig, ConnectionEvent, ConnectionSetup};
 use sanspeer_core::identity::{Identity, PeerId};
 use sanspeer_core::mailbox::ProtocolTable;
-use sanspeer_core::mux::StreamId;
+use sanspeer_core::mux::{Role, StreamId};
+use sanspeer_core::pnet::{PreSharedKey, PskLayer};
 use sanspeer_core::protocol::ProtocolId;
 use sanspeer_core::rng::Seed;
 use sanspeer_core::time::Timestamp;
 
-use crate::protocols::{self, SharedCounters};
+use crate::protocols::{self, SharedCounters, Transport};
 use job::{Job, Kind};
 use udp::UdpDriver;
 
@@ -120,48 +122,24 @@ struct Running {
 impl OurPeer {
     /// Dials and waits until the connection is there. `number` seeds keys and randomness.
     pub(crate) fn dial(
+        transport: Transport,
         addr: SocketAddr,
-        expected: Option<PeerId>,
+        expected_peer: Option<PeerId>,
         number: u64,
     ) -> Result<OurPeer, String> {
         let identity = Identity::ed25519(&Seed::from_u64(number));
-        let socket = TcpStream::connect(addr).map_err(|e| e.to_string())?;
-        OurPeer::start(&identity, number, move |identity, seed| {
-            let driver = BlockingDriver::connect(socket, identity, seed, expected, table())?;
-            Ok(Box::new(driver))
+        OurPeer::start(&identity, number, |identity, seed| match transport {
+            Transport::TcpNoise | Transport::PnetNoise(_) => {
+                let socket = TcpStream::connect(addr)?;
+                tcp_driver(transport, socket, Role::Dialer, identity, seed, expected_peer)
+            }
+            Transport::Quic => {
+                Ok(Box::new(UdpDriver::connect(addr, identity, &seed, expected_peer, table())?))
+            }
         })
     }
 
-    /// [`OurPeer::dial`], over QUIC.
-    pub(crate) fn dial_quic(
-        addr: SocketAddr,
-        expected: Option<PeerId>,
-        number: u64,
-    ) -> Result<OurPeer, String> {
-        let identity = Identity::ed25519(&Seed::from_u64(number));
-        OurPeer::start(&identity, number, move |identity, seed| {
-            Ok(Box::new(UdpDriver::connect(addr, identity, &seed, expected, table())?))
-        })
-    }
-
-    /// [`OurPeer::accept`], over QUIC.
-    pub(crate) fn accept_quic(socket: UdpSocket, number: u64) -> Result<OurPeer, String> {
-        let identity = Identity::ed25519(&Seed::from_u64(number));
-        OurPeer::start(&identity, number, move |identity, seed| {
-            Ok(Box::new(UdpDriver::accept(socket, identity, &seed, table())?))
-        })
-    }
-
-    /// Accepts one connection and waits until it is there.
-    pub(crate) fn accept(listener: &TcpListener, number: u64) -> Result<OurPeer, String> {
-        let identity = Identity::ed25519(&Seed::from_u64(number));
-        let (socket, _) = listener.accept().map_err(|e| e.to_string())?;
-        OurPeer::start(&identity, number, move |identity, seed| {
-            Ok(Box::new(BlockingDriver::accept(socket, identity, seed, table())?))
-        })
-    }
-
-    /// The id that [`OurPeer::dial`] and [`OurPeer::accept`] have for this number.
+    /// The id that [`OurPeer::dial`] and [`Listener::accept`] have for this number.
     pub(crate) fn id_of(number: u64) -> PeerId {
         Identity::ed25519(&Seed::from_u64(number)).peer_id()
     }
@@ -266,6 +244,70 @@ impl Drop for OurPeer {
             panic!("the peer's thread panicked");
         }
     }
+}
+
+/// Where one connection is waited for.
+pub(crate) struct Listener {
+    transport: Transport,
+    socket: ListenerSocket,
+}
+
+enum ListenerSocket {
+    Tcp(TcpListener),
+    Udp(UdpSocket),
+}
+
+impl Listener {
+    /// Listens on a free port of 127.0.0.1.
+    pub(crate) fn bind(transport: Transport) -> std::io::Result<Listener> {
+        let any_port = (Ipv4Addr::LOCALHOST, 0);
+        let socket = match transport {
+            Transport::TcpNoise | Transport::PnetNoise(_) => {
+                ListenerSocket::Tcp(TcpListener::bind(any_port)?)
+            }
+            Transport::Quic => ListenerSocket::Udp(UdpSocket::bind(any_port)?),
+        };
+        Ok(Listener { transport, socket })
+    }
+
+    pub(crate) fn addr(&self) -> std::io::Result<SocketAddr> {
+        match &self.socket {
+            ListenerSocket::Tcp(socket) => socket.local_addr(),
+            ListenerSocket::Udp(socket) => socket.local_addr(),
+        }
+    }
+
+    /// Accepts one connection and waits until it is there. `number` seeds keys and randomness.
+    pub(crate) fn accept(self, number: u64) -> Result<OurPeer, String> {
+        let identity = Identity::ed25519(&Seed::from_u64(number));
+        OurPeer::start(&identity, number, |identity, seed| match self.socket {
+            ListenerSocket::Tcp(listener) => {
+                let (socket, _) = listener.accept()?;
+                tcp_driver(self.transport, socket, Role::Listener, identity, seed, None)
+            }
+            ListenerSocket::Udp(socket) => {
+                Ok(Box::new(UdpDriver::accept(socket, identity, &seed, table())?))
+            }
+        })
+    }
+}
+
+/// Any connection over TCP.
+fn tcp_driver(
+    transport: Transport,
+    socket: TcpStream,
+    role: Role,
+    identity: &Identity,
+    seed: Seed,
+    expected_peer: Option<PeerId>,
+) -> std::io::Result<Box<dyn Driver>> {
+    let layer: Option<Box<dyn StreamLayer>> = match transport {
+        Transport::PnetNoise(key) => Some(Box::new(PskLayer::new(&PreSharedKey::new(key), &seed))),
+        Transport::TcpNoise | Transport::Quic => None,
+    };
+    let setup = ConnectionSetup { role, identity, seed, expected_peer, layer };
+    let config = ConnectionConfig::default();
+    Ok(Box::new(BlockingDriver::new(socket, setup, config, table())?))
 }
 
 fn table() -> ProtocolTable {

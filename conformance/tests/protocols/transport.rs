@@ -1,0 +1,64 @@
+//! What carries a connection in a test.
+
+use std::net::{IpAddr, SocketAddr};
+
+use libp2p::Multiaddr;
+use libp2p::multiaddr::Protocol;
+
+/// Everything below the streams. Both sides of a test are given the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transport {
+    /// TCP, Noise, Yamux.
+    TcpNoise,
+    /// The same in the private network of this key.
+    PnetNoise([u8; 32]),
+    /// QUIC v1.
+    Quic,
+}
+
+impl Transport {
+    /// How an address of this transport is written.
+    pub(crate) fn multiaddr(self, addr: SocketAddr) -> Multiaddr {
+        let ip = Multiaddr::from(addr.ip());
+        match self {
+            Transport::TcpNoise | Transport::PnetNoise(_) => ip.with(Protocol::Tcp(addr.port())),
+            Transport::Quic => ip.with(Protocol::Udp(addr.port())).with(Protocol::QuicV1),
+        }
+    }
+}
+
+/// A module for each transport, in which each function that is named becomes a test.
+#[allow(unused_macros, reason = "not every test crate that includes this has a suite")]
+macro_rules! over_transports {
+    ($($module:ident: $transport:expr),+; $($test:ident),+ $(,)?) => {
+        over_transports! { @ [$($test)+] $($module: $transport),+ }
+    };
+    (@ $tests:tt $($module:ident: $transport:expr),+) => {
+        $(over_transports! { @@ $tests $module: $transport })+
+    };
+    (@@ [$($test:ident)+] $module:ident: $transport:expr) => {
+        mod $module {
+            use super::*;
+
+            $(#[test]
+            fn $test() {
+                super::$test($transport);
+            })+
+        }
+    };
+}
+pub(crate) use over_transports;
+
+/// The IP address and port that a multiaddr starts with.
+pub(crate) fn socket_addr(addr: &Multiaddr) -> Option<SocketAddr> {
+    let mut parts = addr.iter();
+    let ip = match parts.next()? {
+        Protocol::Ip4(ip) => IpAddr::V4(ip),
+        Protocol::Ip6(ip) => IpAddr::V6(ip),
+        _ => return None,
+    };
+    match parts.next()? {
+        Protocol::Tcp(port) | Protocol::Udp(port) => Some(SocketAddr::new(ip, port)),
+        _ => None,
+    }
+}
