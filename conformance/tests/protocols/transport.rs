@@ -16,7 +16,17 @@ pub(crate) enum Transport {
     Quic,
 }
 
+#[allow(dead_code, reason = "each test crate that includes this uses a part of it")]
 impl Transport {
+    /// Whether rust-libp2p resets a stream that it drops. Over QUIC it ends it, and asks the other
+    /// side to stop.
+    pub(crate) fn rust_libp2p_resets(self) -> bool {
+        match self {
+            Transport::TcpNoise | Transport::PnetNoise(_) => true,
+            Transport::Quic => false,
+        }
+    }
+
     /// How an address of this transport is written.
     pub(crate) fn multiaddr(self, addr: SocketAddr) -> Multiaddr {
         let ip = Multiaddr::from(addr.ip());
