@@ -1,6 +1,6 @@
 //! What carries a connection in a test.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
@@ -61,14 +61,13 @@ pub(crate) use over_transports;
 
 /// The IP address and port that a multiaddr starts with.
 pub(crate) fn socket_addr(addr: &Multiaddr) -> Option<SocketAddr> {
-    let mut parts = addr.iter();
-    let ip = match parts.next()? {
-        Protocol::Ip4(ip) => IpAddr::V4(ip),
-        Protocol::Ip6(ip) => IpAddr::V6(ip),
-        _ => return None,
-    };
-    match parts.next()? {
-        Protocol::Tcp(port) | Protocol::Udp(port) => Some(SocketAddr::new(ip, port)),
-        _ => None,
+    let parts: Vec<_> = addr.iter().take(2).collect();
+    let [ref ip, Protocol::Tcp(port) | Protocol::Udp(port)] = parts[..] else { return None };
+    if let Protocol::Ip4(ip) = *ip {
+        Some(SocketAddr::new(ip.into(), port))
+    } else if let Protocol::Ip6(ip) = *ip {
+        Some(SocketAddr::new(ip.into(), port))
+    } else {
+        None
     }
 }
