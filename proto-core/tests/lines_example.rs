@@ -9,6 +9,10 @@
 mod blocking;
 #[path = "../examples/lines/conversation.rs"]
 mod conversation;
+#[path = "../examples/lines/driver.rs"]
+mod driver;
+#[path = "../examples/lines/udp.rs"]
+mod udp;
 
 use std::collections::VecDeque;
 use std::net::{TcpListener, TcpStream};
