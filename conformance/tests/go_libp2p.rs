@@ -48,6 +48,7 @@ fn go_args(task: Task) -> Vec<String> {
 
 over_transports! {
     tcp_noise: Transport::TcpNoise,
+    tcp_tls: Transport::TcpTls,
     pnet_noise: Transport::PnetNoise([7; 32]),
     quic: Transport::Quic;
     rust_libp2p_dials_go_libp2p,

@@ -50,6 +50,7 @@ const KEYS: [&str; 4] = ["ed25519", "secp256k1", "ecdsa", "rsa"];
 
 over_transports! {
     tcp_noise: Transport::TcpNoise,
+    tcp_tls: Transport::TcpTls,
     pnet_noise: Transport::PnetNoise(KEY),
     quic: Transport::Quic;
     we_dial_go_libp2p,

@@ -18,6 +18,7 @@ const OTHER_KEY: [u8; 32] = [8; 32];
 
 over_transports! {
     tcp_noise: Transport::TcpNoise,
+    tcp_tls: Transport::TcpTls,
     pnet_noise: Transport::PnetNoise(KEY),
     quic: Transport::Quic;
     sixty_four_mebibytes_go_each_way_with_a_checksum,

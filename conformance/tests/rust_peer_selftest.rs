@@ -135,7 +135,9 @@ fn every_kind_of_identity_connects_in_both_roles() {
 
 #[test]
 fn every_transport_carries_streams_both_ways() {
-    for transport in [Transport::TcpNoise, Transport::PnetNoise([7; 32]), Transport::Quic] {
+    for transport in
+        [Transport::TcpNoise, Transport::TcpTls, Transport::PnetNoise([7; 32]), Transport::Quic]
+    {
         let config = RustPeerConfig { transport, ..RustPeerConfig::default() };
         run_both_ways(&pair(config.clone(), config), Task::Checksum { up: MIB, down: MIB });
     }

@@ -29,9 +29,8 @@ pub(crate) fn options(transport: Transport) -> Vec<String> {
     let words = |words: &[&str]| words.iter().map(ToString::to_string).collect();
     match transport {
         Transport::TcpNoise => words(&["--security", "noise"]),
-        Transport::PnetNoise(key) => {
-            words(&["--security", "noise", "--psk", &HEXLOWER.encode(&key)])
-        }
+        Transport::TcpTls => words(&["--security", "tls"]),
+        Transport::PnetNoise(key) => words(&["--psk", &HEXLOWER.encode(&key)]),
         Transport::Quic => words(&["--transport", "quic"]),
     }
 }

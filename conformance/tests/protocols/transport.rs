@@ -10,7 +10,9 @@ use libp2p::multiaddr::Protocol;
 pub(crate) enum Transport {
     /// TCP, Noise, Yamux.
     TcpNoise,
-    /// The same in the private network of this key.
+    /// TCP, TLS, Yamux.
+    TcpTls,
+    /// TCP, Noise, Yamux, in the private network of this key.
     PnetNoise([u8; 32]),
     /// QUIC v1.
     Quic,
@@ -22,7 +24,7 @@ impl Transport {
     /// side to stop.
     pub(crate) fn rust_libp2p_resets(self) -> bool {
         match self {
-            Transport::TcpNoise | Transport::PnetNoise(_) => true,
+            Transport::TcpNoise | Transport::TcpTls | Transport::PnetNoise(_) => true,
             Transport::Quic => false,
         }
     }
@@ -31,7 +33,9 @@ impl Transport {
     pub(crate) fn multiaddr(self, addr: SocketAddr) -> Multiaddr {
         let ip = Multiaddr::from(addr.ip());
         match self {
-            Transport::TcpNoise | Transport::PnetNoise(_) => ip.with(Protocol::Tcp(addr.port())),
+            Transport::TcpNoise | Transport::TcpTls | Transport::PnetNoise(_) => {
+                ip.with(Protocol::Tcp(addr.port()))
+            }
             Transport::Quic => ip.with(Protocol::Udp(addr.port())).with(Protocol::QuicV1),
         }
     }

@@ -23,7 +23,7 @@ use libp2p::multiaddr::Protocol;
 use libp2p::pnet::{PnetConfig, PreSharedKey};
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, SwarmEvent};
-use libp2p::{Multiaddr, PeerId, Swarm, SwarmBuilder, noise, tcp, yamux};
+use libp2p::{Multiaddr, PeerId, Swarm, SwarmBuilder, noise, tcp, tls, yamux};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::protocols;
@@ -79,6 +79,13 @@ fn swarm(config: &RustPeerConfig, behaviour: Behaviour) -> Result<Swarm<Behaviou
     Ok(match config.transport {
         Transport::TcpNoise => builder
             .with_tcp(tcp, noise::Config::new, muxer)
+            .map_err(text)?
+            .with_behaviour(|_| behaviour)
+            .map_err(text)?
+            .with_swarm_config(tune)
+            .build(),
+        Transport::TcpTls => builder
+            .with_tcp(tcp, tls::Config::new, muxer)
             .map_err(text)?
             .with_behaviour(|_| behaviour)
             .map_err(text)?
