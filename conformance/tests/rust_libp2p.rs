@@ -223,3 +223,9 @@ fn without_a_pre_shared_key_there_is_no_way_in() {
 fn with_a_pre_shared_key_there_is_no_way_out() {
     each_side_gives_up(Transport::PnetNoise(KEY), Transport::TcpNoise);
 }
+
+#[test]
+fn without_a_security_protocol_in_common_each_side_gives_up() {
+    each_side_gives_up(Transport::TcpNoise, Transport::TcpTls);
+    each_side_gives_up(Transport::TcpTls, Transport::TcpNoise);
+}

@@ -1,4 +1,5 @@
-//! The example's loop, over real TCP on the loopback, in two threads.
+//! The example: its loop, over real TCP on the loopback, in two threads; and the program itself, in
+//! two processes.
 #![allow(
     clippy::disallowed_types,
     clippy::disallowed_methods,
@@ -11,6 +12,8 @@ mod blocking;
 mod conversation;
 #[path = "../examples/lines/driver.rs"]
 mod driver;
+#[path = "lines_example/program.rs"]
+mod program;
 #[path = "../examples/lines/udp.rs"]
 mod udp;
 
