@@ -5,16 +5,20 @@
 //! [`report`] tells it.
 
 mod allocator;
+mod application;
 mod connection_end;
 mod contender;
 mod limits;
+mod loops;
 mod meter;
 mod ours;
 mod payload;
 mod peers;
 mod pipe;
+mod quic;
 mod report;
 mod rounds;
+mod rustls_config;
 mod statistics;
 mod turns;
 
@@ -29,12 +33,24 @@ use limits::aead::{Aead, Copies, FULL_RECORD_BYTES, YAMUX_HEADER_BYTES};
 use limits::curve::{self, Curve, Dalek4, Dalek5};
 use meter::Clock;
 use peers::{Peer, Yamux013, Yamux014};
+use quic::bare::BareEnd;
+use quic::link::Link;
+use quic::ours::OurEnd;
 use report::{IdleMemory, Report, Suite, Unit};
 use rounds::{Entry, Role, Schedule};
 use statistics::Spread;
 
+/// What secures and multiplexes a connection. Only contenders of one transport are compared.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+enum Transport {
+    Noise,
+    Quic,
+}
+
 /// Write sizes of the throughput tests.
 const WRITE_BYTES: [usize; 2] = [64 << 10, 1 << 10];
+
+type Stacks = Vec<(Role, Box<dyn Stack>)>;
 
 #[derive(Parser)]
 #[command(about = "Connection alone, beside yamux + libp2p-noise and the bare primitives")]
@@ -51,6 +67,9 @@ struct Options {
     /// One test instead of all.
     #[arg(long)]
     only: Option<Test>,
+    /// One transport instead of all.
+    #[arg(long)]
+    transport: Option<Transport>,
     /// Contenders and limits whose name contains this text, instead of all.
     #[arg(long)]
     contender: Option<String>,
@@ -93,23 +112,28 @@ impl Options {
 
 fn main() -> Result<()> {
     let options = Options::parse();
-    let mut stacks: Vec<(Role, Box<dyn Stack>)> = Vec::new();
-    stacks.extend(ours::stacks()?.into_iter().map(|stack| (Role::Ours, stack)));
-    stacks.push((Role::Peer, Box::new(Peer::<Yamux013>::new()?)));
-    stacks.push((Role::Peer, Box::new(Peer::<Yamux014>::new()?)));
-    stacks.retain(|(_, stack)| options.wants_contender(&stack.name()));
-
-    let mut suites = Vec::new();
-    if options.wants(Test::Throughput) {
-        for write_bytes in WRITE_BYTES {
-            suites.push(throughput(&mut stacks, write_bytes, &options)?);
+    let (mut suites, mut idle_bytes) = (Vec::new(), Vec::new());
+    for transport in Transport::value_variants() {
+        if options.transport.is_some_and(|only| only != *transport) {
+            continue;
+        }
+        let mut stacks = transport.stacks()?;
+        stacks.retain(|(_, stack)| options.wants_contender(&stack.name()));
+        if options.wants(Test::Throughput) {
+            for write_bytes in WRITE_BYTES {
+                suites.push(throughput(*transport, &mut stacks, write_bytes, &options)?);
+            }
+        }
+        if options.wants(Test::Handshake) {
+            suites.push(handshakes(*transport, &mut stacks, &options)?);
+        }
+        if options.wants(Test::Memory) {
+            idle_bytes.extend(idle_memory(&mut stacks, &options)?);
         }
     }
-    if options.wants(Test::Handshake) {
-        suites.push(handshakes(&mut stacks, &options)?);
-    }
-    let idle_memory =
-        options.wants(Test::Memory).then(|| idle_memory(&mut stacks, &options)).transpose()?;
+    let idle_memory = options
+        .wants(Test::Memory)
+        .then_some(IdleMemory { pairs: options.pairs, bytes_per_end: idle_bytes });
 
     let report = Report { machine: machine(), clock: options.clock, suites, idle_memory };
     print!("{}", report.markdown());
@@ -120,8 +144,34 @@ fn main() -> Result<()> {
     Ok(())
 }
 
+impl Transport {
+    fn title(self) -> &'static str {
+        match self {
+            Transport::Noise => "Noise and Yamux over bytes in order",
+            Transport::Quic => "QUIC",
+        }
+    }
+
+    fn stacks(self) -> Result<Stacks> {
+        Ok(match self {
+            Transport::Noise => {
+                let ours = ours::stacks()?.into_iter().map(|stack| (Role::Ours, stack));
+                let mut stacks: Stacks = ours.collect();
+                stacks.push((Role::Peer, Box::new(Peer::<Yamux013>::new()?)));
+                stacks.push((Role::Peer, Box::new(Peer::<Yamux014>::new()?)));
+                stacks
+            }
+            Transport::Quic => vec![
+                (Role::Ours, Box::new(Link::<OurEnd>::new()?)),
+                (Role::Limit, Box::new(Link::<BareEnd>::new()?)),
+            ],
+        })
+    }
+}
+
 fn throughput(
-    stacks: &mut [(Role, Box<dyn Stack>)],
+    transport: Transport,
+    stacks: &mut Stacks,
     write_bytes: usize,
     options: &Options,
 ) -> Result<Suite> {
@@ -136,19 +186,22 @@ fn throughput(
     let limit = |name: &str, record_bytes, copies| {
         Entry::new(Role::Limit, name, move |bytes| aead.run(bytes, record_bytes, copies))
     };
-    entries.push(limit("AEAD alone, full records", FULL_RECORD_BYTES, Copies::None));
-    entries.push(limit("AEAD and one copy each way", FULL_RECORD_BYTES, Copies::OneEachWay));
-    if write_bytes < FULL_RECORD_BYTES / 2 {
-        let record_bytes = write_bytes + YAMUX_HEADER_BYTES;
-        entries.push(limit("AEAD alone, a record a write", record_bytes, Copies::None));
+    if transport == Transport::Noise {
+        entries.push(limit("AEAD alone, full records", FULL_RECORD_BYTES, Copies::None));
+        entries.push(limit("AEAD and one copy each way", FULL_RECORD_BYTES, Copies::OneEachWay));
+        if write_bytes < FULL_RECORD_BYTES / 2 {
+            let record_bytes = write_bytes + YAMUX_HEADER_BYTES;
+            entries.push(limit("AEAD alone, a record a write", record_bytes, Copies::None));
+        }
     }
     entries.retain(|entry| options.wants_contender(&entry.name));
     let series = rounds::run(entries, options.schedule(4 << 20))?;
-    let title = format!("Throughput, one stream, writes of {} KiB", write_bytes >> 10);
+    let (transport, kib) = (transport.title(), write_bytes >> 10);
+    let title = format!("{transport}: throughput, one stream, writes of {kib} KiB");
     Ok(Suite::new(title, Unit::Byte, series, options.clock))
 }
 
-fn handshakes(stacks: &mut [(Role, Box<dyn Stack>)], options: &Options) -> Result<Suite> {
+fn handshakes(transport: Transport, stacks: &mut Stacks, options: &Options) -> Result<Suite> {
     fn bare<C: Curve + 'static>() -> Entry<'static> {
         let name = format!("bare operations, {}", C::NAME);
         Entry::new(Role::Limit, name, curve::bare_operations::<C>)
@@ -157,19 +210,22 @@ fn handshakes(stacks: &mut [(Role, Box<dyn Stack>)], options: &Options) -> Resul
         .iter_mut()
         .map(|(role, stack)| Entry::new(*role, stack.name(), |count| stack.handshakes(count)))
         .collect();
-    entries.push(bare::<Dalek4>());
-    entries.push(bare::<Dalek5>());
-    entries
-        .push(Entry::new(Role::Limit, "one snow XX pair", |count| curve::snow_pairs(count, false)));
-    entries.push(Entry::new(Role::Limit, "one snow XX pair, two signatures verified", |count| {
-        curve::snow_pairs(count, true)
-    }));
+    if transport == Transport::Noise {
+        let snow = |name: &str, with_signatures| {
+            Entry::new(Role::Limit, name, move |count| curve::snow_pairs(count, with_signatures))
+        };
+        entries.push(bare::<Dalek4>());
+        entries.push(bare::<Dalek5>());
+        entries.push(snow("one snow XX pair", false));
+        entries.push(snow("one snow XX pair, two signatures verified", true));
+    }
     entries.retain(|entry| options.wants_contender(&entry.name));
     let series = rounds::run(entries, options.schedule(20))?;
-    Ok(Suite::new("Handshakes, both ends".into(), Unit::Handshake, series, options.clock))
+    let title = format!("{}: handshakes, both ends", transport.title());
+    Ok(Suite::new(title, Unit::Handshake, series, options.clock))
 }
 
-fn idle_memory(stacks: &mut [(Role, Box<dyn Stack>)], options: &Options) -> Result<IdleMemory> {
+fn idle_memory(stacks: &mut Stacks, options: &Options) -> Result<Vec<(String, Spread)>> {
     let mut bytes_per_end: Vec<_> =
         stacks.iter().map(|(_, stack)| (stack.name(), Vec::new())).collect();
     for _ in 0..options.repetitions() {
@@ -178,11 +234,8 @@ fn idle_memory(stacks: &mut [(Role, Box<dyn Stack>)], options: &Options) -> Resu
             samples.push(bytes.with_context(|| name.clone())?);
         }
     }
-    let bytes_per_end = bytes_per_end
-        .into_iter()
-        .filter_map(|(name, samples)| Some((name, Spread::of(samples)?)))
-        .collect();
-    Ok(IdleMemory { pairs: options.pairs, bytes_per_end })
+    let spreads = bytes_per_end.into_iter();
+    Ok(spreads.filter_map(|(name, samples)| Some((name, Spread::of(samples)?))).collect())
 }
 
 /// One line that says where the figures come from.
