@@ -83,6 +83,8 @@ pub struct QuicMux {
     /// When its time was last handled. A timer that it sets in the past, since what is to be done
     /// for it is to send, fires only later than that.
     timed_at: Option<Timestamp>,
+    /// Of the datagrams whose events were not taken yet.
+    arrived_bytes: u64,
     received_bytes: u64,
     sent_bytes: u64,
 }
@@ -113,11 +115,12 @@ impl QuicMux {
             windows: Windows::new(&config, now),
             deadline: None,
             timed_at: None,
+            arrived_bytes: 0,
             received_bytes: 0,
             sent_bytes: 0,
             config,
         };
-        mux.pump(0);
+        mux.pump();
         mux
     }
 
@@ -147,14 +150,14 @@ impl QuicMux {
         self.connection.is_drained()
     }
 
-    /// Takes an event of the endpoint's for this connection.
+    /// Takes an event of the endpoint's for this connection. What it causes is done when events are
+    /// polled, once for all datagrams that came together.
     pub fn handle_endpoint_event(&mut self, now: Timestamp, event: FromEndpoint) {
         self.clock.advance(now);
-        let datagram_bytes = event.datagram_bytes as u64;
-        self.received_bytes += datagram_bytes;
+        self.received_bytes += event.datagram_bytes as u64;
+        self.arrived_bytes += event.datagram_bytes as u64;
         self.connection.handle_event(event.event);
-        self.pump(datagram_bytes);
-        self.windows.fit_send_window(&self.config, &mut self.connection);
+        self.note_deadline();
     }
 
     /// The next event for the endpoint ([`super::QuicEndpoint::handle_connection_event`]).
@@ -269,8 +272,8 @@ impl QuicMux {
         }
     }
 
-    /// Takes the events of `quinn_proto`, which a datagram of so many bytes caused.
-    pub(super) fn pump(&mut self, datagram_bytes: u64) {
+    /// Takes the events of `quinn_proto`, which the datagrams since the last time caused.
+    pub(super) fn pump(&mut self) {
         let mut readable = Vec::new();
         while let Some(event) = self.connection.poll() {
             match event {
@@ -286,7 +289,11 @@ impl QuicMux {
                 }
             }
         }
-        self.count_unread(&readable, datagram_bytes);
+        let arrived_bytes = core::mem::take(&mut self.arrived_bytes);
+        if arrived_bytes > 0 {
+            self.count_unread(&readable, arrived_bytes);
+            self.windows.fit_send_window(&self.config, &mut self.connection);
+        }
         self.note_deadline();
     }
 
@@ -338,7 +345,7 @@ impl QuicMux {
         let now = self.clock.advance(now);
         self.connection.handle_timeout(self.epoch.instant(now));
         self.timed_at = Some(now);
-        self.pump(0);
+        self.pump();
         if self.handshake_deadline().is_some_and(|deadline| now >= deadline.at) {
             self.say_goodbye(CloseReason::TimedOut(DeadlineReason::Handshake));
         }
