@@ -4,25 +4,54 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use sanspeer_core::byte_mux::Security;
 use sanspeer_core::connection::{Connection, ConnectionConfig, ConnectionSetup};
 use sanspeer_core::identity::Identity;
 use sanspeer_core::mux::Role;
 use sanspeer_core::rng::Seed;
 use sanspeer_core::time::Timestamp;
+use sanspeer_core::tls::TlsIdentity;
 
 use crate::application::{Application, Protocol};
 use crate::loops::{Read, StreamEnd};
 use crate::ours::End;
+use crate::rustls_config::UNIX_SECONDS;
 
 /// How long a connection rests before its memory is counted.
 const REST: Duration = Duration::from_secs(15);
 
-/// What a node makes once.
-pub struct Node {
-    dialer: Identity,
-    listener: Identity,
+/// How connections are secured.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum SecurityProtocol {
+    Noise,
+    Tls,
+}
+
+/// What the nodes at both ends make once.
+pub struct Nodes {
+    security: SecurityProtocol,
+    dialer: (Identity, TlsIdentity),
+    listener: (Identity, TlsIdentity),
     protocol: Protocol,
     epoch: Instant,
+}
+
+impl Nodes {
+    pub fn new(security: SecurityProtocol) -> Result<Self> {
+        let node = |seed| -> Result<_> {
+            let seed = Seed::from_u64(seed);
+            let identity = Identity::ed25519(&seed);
+            let tls = TlsIdentity::new(&identity, &seed)?;
+            Ok((identity, tls))
+        };
+        Ok(Self {
+            security,
+            dialer: node(1)?,
+            listener: node(2)?,
+            protocol: Protocol::new()?,
+            epoch: Instant::now(),
+        })
+    }
 }
 
 /// One end of a connection.
@@ -35,33 +64,30 @@ pub struct ConnectionEnd {
 static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
 
 impl ConnectionEnd {
-    fn new(role: Role, identity: &Identity, node: &Node) -> Self {
-        let expected_peer = (role == Role::Dialer).then(|| node.listener.peer_id());
+    fn new(role: Role, nodes: &Nodes) -> Self {
+        let (node, expected_peer) = match role {
+            Role::Dialer => (&nodes.dialer, Some(nodes.listener.0.peer_id())),
+            Role::Listener => (&nodes.listener, None),
+        };
+        let security = &[match nodes.security {
+            SecurityProtocol::Noise => Security::Noise(&node.0),
+            SecurityProtocol::Tls => {
+                Security::Tls { identity: &node.1, unix_seconds: UNIX_SECONDS }
+            }
+        }];
         let seed = Seed::from_u64(CONNECTIONS.fetch_add(1, Ordering::Relaxed));
-        let setup = ConnectionSetup { role, identity, seed, expected_peer, layer: None };
+        let setup = ConnectionSetup { role, security, seed, expected_peer, layer: None };
         let config = ConnectionConfig::default();
-        let connection = Connection::new(setup, config, timestamp(node.epoch));
-        Self { held: Application::new(connection, &node.protocol), epoch: node.epoch }
+        let connection = Connection::new(setup, config, timestamp(nodes.epoch));
+        Self { held: Application::new(connection, &nodes.protocol), epoch: nodes.epoch }
     }
 }
 
 impl End for ConnectionEnd {
-    type Identities = Node;
+    type Nodes = Nodes;
 
-    fn identities() -> Result<Node> {
-        Ok(Node {
-            dialer: Identity::ed25519(&Seed::from_u64(1)),
-            listener: Identity::ed25519(&Seed::from_u64(2)),
-            protocol: Protocol::new()?,
-            epoch: Instant::now(),
-        })
-    }
-
-    fn pair(node: &Node) -> Result<(Self, Self)> {
-        Ok((
-            Self::new(Role::Dialer, &node.dialer, node),
-            Self::new(Role::Listener, &node.listener, node),
-        ))
+    fn pair(nodes: &Nodes) -> Result<(Self, Self)> {
+        Ok((Self::new(Role::Dialer, nodes), Self::new(Role::Listener, nodes)))
     }
 
     fn transmit(&mut self, take: &mut dyn FnMut(&[u8]) -> usize) -> Result<()> {

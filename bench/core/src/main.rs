@@ -28,9 +28,11 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use clap::{Parser, ValueEnum};
 
+use connection_end::SecurityProtocol;
 use contender::Stack;
 use limits::aead::{Aead, Copies, FULL_RECORD_BYTES, YAMUX_HEADER_BYTES};
 use limits::curve::{self, Curve, Dalek4, Dalek5};
+use limits::tls::Rustls;
 use meter::Clock;
 use peers::{Peer, Yamux013, Yamux014};
 use quic::bare::BareEnd;
@@ -44,6 +46,7 @@ use statistics::Spread;
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 enum Transport {
     Noise,
+    Tls,
     Quic,
 }
 
@@ -148,17 +151,25 @@ impl Transport {
     fn title(self) -> &'static str {
         match self {
             Transport::Noise => "Noise and Yamux over bytes in order",
+            Transport::Tls => "TLS and Yamux over bytes in order",
             Transport::Quic => "QUIC",
         }
     }
 
     fn stacks(self) -> Result<Stacks> {
+        let ours = |security| -> Result<Stacks> {
+            Ok(ours::stacks(security)?.into_iter().map(|stack| (Role::Ours, stack)).collect())
+        };
         Ok(match self {
             Transport::Noise => {
-                let ours = ours::stacks()?.into_iter().map(|stack| (Role::Ours, stack));
-                let mut stacks: Stacks = ours.collect();
+                let mut stacks = ours(SecurityProtocol::Noise)?;
                 stacks.push((Role::Peer, Box::new(Peer::<Yamux013>::new()?)));
                 stacks.push((Role::Peer, Box::new(Peer::<Yamux014>::new()?)));
+                stacks
+            }
+            Transport::Tls => {
+                let mut stacks = ours(SecurityProtocol::Tls)?;
+                stacks.push((Role::Limit, Box::new(Rustls::new()?)));
                 stacks
             }
             Transport::Quic => vec![

@@ -13,32 +13,34 @@
 use anyhow::Result;
 
 use crate::allocator::HeapTotals;
-use crate::connection_end::ConnectionEnd;
+use crate::connection_end::{ConnectionEnd, Nodes, SecurityProtocol};
 use crate::contender::Stack;
 use crate::loops::{self, StreamEnd};
 use crate::meter::{Cost, Meter};
 use crate::payload::Payload;
 use crate::pipe::Pipe;
 
-/// The contenders that this build has.
-pub fn stacks() -> Result<Vec<Box<dyn Stack>>> {
+/// The contenders over one security protocol.
+pub fn stacks(security: SecurityProtocol) -> Result<Vec<Box<dyn Stack>>> {
+    let (pipe, direct) = match security {
+        SecurityProtocol::Noise => ("ours", "ours, one copy between the ends"),
+        SecurityProtocol::Tls => ("ours over TLS", "ours over TLS, one copy between the ends"),
+    };
     Ok(vec![
-        Box::new(Ours::<ConnectionEnd>::new(Route::Pipe)?),
-        Box::new(Ours::<ConnectionEnd>::new(Route::Direct)?),
+        Box::new(Ours::<ConnectionEnd>::new(pipe, Route::Pipe, Nodes::new(security)?)),
+        Box::new(Ours::<ConnectionEnd>::new(direct, Route::Direct, Nodes::new(security)?)),
     ])
 }
 
 /// One end of a connection over bytes in order.
 pub trait End: StreamEnd + Sized {
-    /// Keys and signatures that a node makes once, for both ends.
-    type Identities;
-
-    fn identities() -> Result<Self::Identities>;
+    /// Keys and signatures that nodes make once, for both ends.
+    type Nodes;
 
     /// A dialer, which opens its stream at once (with
     /// [`crate::contender::STREAM_PROTOCOL`]), and a listener, which admits the
     /// connection and accepts the first stream.
-    fn pair(identities: &Self::Identities) -> Result<(Self, Self)>;
+    fn pair(nodes: &Self::Nodes) -> Result<(Self, Self)>;
 
     /// Offers outgoing bytes to `take` until there are none or `take` returns
     /// 0; `take` returns how many of the bytes it took.
@@ -61,8 +63,9 @@ pub enum Route {
 
 /// A [`Stack`] made of two [`End`]s.
 pub struct Ours<E: End> {
+    name: &'static str,
     route: Route,
-    identities: E::Identities,
+    nodes: E::Nodes,
     payload: Payload,
 }
 
@@ -78,12 +81,12 @@ enum Wire {
 }
 
 impl<E: End> Ours<E> {
-    pub fn new(route: Route) -> Result<Self> {
-        Ok(Self { route, identities: E::identities()?, payload: Payload::new() })
+    fn new(name: &'static str, route: Route, nodes: E::Nodes) -> Self {
+        Self { name, route, nodes, payload: Payload::new() }
     }
 
     fn connect(&self) -> Result<Pair<E>> {
-        let (dialer, listener) = E::pair(&self.identities)?;
+        let (dialer, listener) = E::pair(&self.nodes)?;
         let wire = match self.route {
             Route::Pipe => {
                 let (near, far) = Pipe::pair();
@@ -107,11 +110,7 @@ impl<E: End> Ours<E> {
 
 impl<E: End> Stack for Ours<E> {
     fn name(&self) -> String {
-        match self.route {
-            Route::Pipe => "ours",
-            Route::Direct => "ours, one copy between the ends",
-        }
-        .to_owned()
+        self.name.to_owned()
     }
 
     fn throughput(&mut self, total_bytes: u64, write_bytes: usize) -> Result<Cost> {
@@ -209,11 +208,7 @@ mod tests {
     const FINISH: [u8; 4] = [0xff; 4];
 
     impl End for Plain {
-        type Identities = ();
-
-        fn identities() -> Result<()> {
-            Ok(())
-        }
+        type Nodes = ();
 
         fn pair((): &()) -> Result<(Self, Self)> {
             Ok(Default::default())
@@ -267,7 +262,7 @@ mod tests {
     #[test]
     fn both_routes_carry_everything_connect_and_rest() -> Result<()> {
         for route in [Route::Pipe, Route::Direct] {
-            let mut ours = Ours::<Plain>::new(route)?;
+            let mut ours = Ours::<Plain>::new("plain", route, ());
             for write_bytes in [64 << 10, 1 << 10, 777] {
                 ours.throughput(3 << 20, write_bytes)?;
             }

@@ -8,11 +8,13 @@ use std::collections::VecDeque;
 
 use bytes::{Buf, Bytes, BytesMut};
 
+use super::header::HEADER_BYTES;
 use super::pinned::PinnedBlocks;
 use crate::recv_buffer::BlockId;
 
-/// Pieces of at least this many bytes are handed out as slices of the receive block.
-pub const MIN_SLICE_BYTES: usize = 16 * 1024;
+/// Pieces of at least this many bytes are handed out as slices of the receive block: 16 KiB without
+/// a frame's header, which is what a full record of TLS carries.
+pub const MIN_SLICE_BYTES: usize = 16 * 1024 - HEADER_BYTES;
 
 /// The largest buffer that small pieces are gathered in, in bytes.
 const MAX_GATHER_BYTES: usize = 16 * 1024;
