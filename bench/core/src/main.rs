@@ -40,6 +40,7 @@ use quic::link::Link;
 use quic::ours::OurEnd;
 use report::{IdleMemory, Report, Suite, Unit};
 use rounds::{Entry, Role, Schedule};
+use rustls_config::{Ring, Seedable};
 use statistics::Spread;
 
 /// What secures and multiplexes a connection. Only contenders of one transport are compared.
@@ -169,13 +170,22 @@ impl Transport {
             }
             Transport::Tls => {
                 let mut stacks = ours(SecurityProtocol::Tls)?;
-                stacks.push((Role::Limit, Box::new(Rustls::new()?)));
+                stacks.push((Role::Limit, Box::new(Rustls::new::<Ring>()?)));
                 stacks
             }
             Transport::Quic => vec![
                 (Role::Ours, Box::new(Link::<OurEnd>::new()?)),
-                (Role::Limit, Box::new(Link::<BareEnd>::new()?)),
+                (Role::Limit, Box::new(Link::<BareEnd<Ring>>::new()?)),
             ],
+        })
+    }
+
+    /// The same limits with the primitives of ours, which only handshakes depend on.
+    fn handshake_limits(self) -> Result<Stacks> {
+        Ok(match self {
+            Transport::Noise => Vec::new(),
+            Transport::Tls => vec![(Role::Limit, Box::new(Rustls::new::<Seedable>()?))],
+            Transport::Quic => vec![(Role::Limit, Box::new(Link::<BareEnd<Seedable>>::new()?))],
         })
     }
 }
@@ -217,8 +227,10 @@ fn handshakes(transport: Transport, stacks: &mut Stacks, options: &Options) -> R
         let name = format!("bare operations, {}", C::NAME);
         Entry::new(Role::Limit, name, curve::bare_operations::<C>)
     }
+    let mut limits = transport.handshake_limits()?;
     let mut entries: Vec<Entry<'_>> = stacks
         .iter_mut()
+        .chain(&mut limits)
         .map(|(role, stack)| Entry::new(*role, stack.name(), |count| stack.handshakes(count)))
         .collect();
     if transport == Transport::Noise {

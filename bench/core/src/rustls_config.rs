@@ -1,29 +1,36 @@
 //! rustls as a bare pair uses it: the same kind of certificate as ours, verified by the same
 //! function, demanded of both sides, under the same suite and group.
 //!
-//! Different are the primitives: X25519, the certificate's signatures and randomness are ring's,
-//! where ours draws everything from a seed and so computes X25519 with curve25519-dalek and signs
-//! with p256.
+//! Different are the [`Primitives`]. Ours draws everything from a seed, which ring does not allow
+//! for X25519 and for signatures with P-256.
 
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
+use curve25519_dalek_5::montgomery::MontgomeryPoint;
 use libp2p_identity::Keypair;
+use p256::ecdsa::signature::Signer as _;
+use p256::ecdsa::{DerSignature, SigningKey};
+use p256::pkcs8::DecodePrivateKey as _;
 use rcgen::{CertificateParams, CustomExtension, KeyPair, PublicKeyData as _};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::ring::cipher_suite::TLS13_AES_128_GCM_SHA256;
+use rustls::crypto::ring::sign::any_ecdsa_type;
 use rustls::crypto::ring::{default_provider, kx_group};
-use rustls::crypto::{CryptoProvider, verify_tls13_signature_with_raw_key};
+use rustls::crypto::{
+    ActiveKeyExchange, CryptoProvider, SharedSecret, SupportedKxGroup,
+    verify_tls13_signature_with_raw_key,
+};
 use rustls::pki_types::{
-    CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, SubjectPublicKeyInfoDer,
-    UnixTime,
+    CertificateDer, PrivatePkcs8KeyDer, ServerName, SubjectPublicKeyInfoDer, UnixTime,
 };
 use rustls::server::NoServerSessionStorage;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::TLS13;
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error,
-    PeerIncompatible, ServerConfig, SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, NamedGroup,
+    PeerIncompatible, PeerMisbehaved, ServerConfig, SignatureAlgorithm, SignatureScheme,
 };
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
@@ -36,15 +43,55 @@ const EXTENSION: [u64; 9] = [1, 3, 6, 1, 4, 1, 53594, 1, 1];
 /// What an identity signs, before the certificate's key.
 const SIGNATURE_PREFIX: &[u8] = b"libp2p-tls-handshake:";
 
+/// What computes X25519 and signs the handshake.
+pub trait Primitives {
+    /// What to append to the name of a contender.
+    const SUFFIX: &'static str;
+
+    fn group() -> &'static dyn SupportedKxGroup;
+
+    fn signing_key(pkcs8: &[u8]) -> Result<Arc<dyn rustls::sign::SigningKey>>;
+}
+
+/// The fastest: ring's.
+pub struct Ring;
+
+impl Primitives for Ring {
+    const SUFFIX: &'static str = "";
+
+    fn group() -> &'static dyn SupportedKxGroup {
+        kx_group::X25519
+    }
+
+    fn signing_key(pkcs8: &[u8]) -> Result<Arc<dyn rustls::sign::SigningKey>> {
+        Ok(any_ecdsa_type(&PrivatePkcs8KeyDer::from(pkcs8).into())?)
+    }
+}
+
+/// Those of ours: curve25519-dalek and p256.
+pub struct Seedable;
+
+impl Primitives for Seedable {
+    const SUFFIX: &'static str = ", X25519 and P-256 as ours";
+
+    fn group() -> &'static dyn SupportedKxGroup {
+        &DalekX25519
+    }
+
+    fn signing_key(pkcs8: &[u8]) -> Result<Arc<dyn rustls::sign::SigningKey>> {
+        let key = SigningKey::from_pkcs8_der(pkcs8).map_err(|error| anyhow!("{error}"))?;
+        Ok(Arc::new(P256Key(key)))
+    }
+}
+
 /// What a node makes once: its certificate, and the primitives.
 pub struct TlsNode {
     provider: Arc<CryptoProvider>,
-    certificate: CertificateDer<'static>,
-    key: PrivateKeyDer<'static>,
+    certified: CertifiedKey,
 }
 
 impl TlsNode {
-    pub fn new() -> Result<Self> {
+    pub fn new<P: Primitives>() -> Result<Self> {
         let identity = Keypair::generate_ed25519();
         let key = KeyPair::generate()?;
         let signed = [SIGNATURE_PREFIX, &key.subject_public_key_info()].concat();
@@ -52,13 +99,14 @@ impl TlsNode {
         let mut params = CertificateParams::default();
         params.custom_extensions = vec![CustomExtension::from_oid_content(&EXTENSION, extension)];
         let certificate = params.self_signed(&key)?.der().clone();
-        let key = PrivatePkcs8KeyDer::from(key.serialize_der()).into();
+        let key = P::signing_key(&key.serialize_der())?;
         let provider = CryptoProvider {
             cipher_suites: vec![TLS13_AES_128_GCM_SHA256],
-            kx_groups: vec![kx_group::X25519],
+            kx_groups: vec![P::group()],
             ..default_provider()
         };
-        Ok(Self { provider: Arc::new(provider), certificate, key })
+        let certified = CertifiedKey::new(vec![certificate], key);
+        Ok(Self { provider: Arc::new(provider), certified })
     }
 
     pub fn client(&self, alpn: &[u8]) -> Result<ClientConfig> {
@@ -66,7 +114,7 @@ impl TlsNode {
             .with_protocol_versions(&[&TLS13])?
             .dangerous()
             .with_custom_certificate_verifier(self.verifier())
-            .with_client_auth_cert(vec![self.certificate.clone()], self.key.clone_key())?;
+            .with_client_cert_resolver(self.resolver());
         config.alpn_protocols = vec![alpn.to_vec()];
         config.enable_sni = false;
         config.resumption = rustls::client::Resumption::disabled();
@@ -77,11 +125,15 @@ impl TlsNode {
         let mut config = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_protocol_versions(&[&TLS13])?
             .with_client_cert_verifier(self.verifier())
-            .with_single_cert(vec![self.certificate.clone()], self.key.clone_key())?;
+            .with_cert_resolver(self.resolver());
         config.alpn_protocols = vec![alpn.to_vec()];
         config.send_tls13_tickets = 0;
         config.session_storage = Arc::new(NoServerSessionStorage {});
         Ok(config)
+    }
+
+    fn resolver(&self) -> Arc<SingleCertAndKey> {
+        Arc::new(self.certified.clone().into())
     }
 
     fn verifier(&self) -> Arc<Verifier> {
@@ -97,6 +149,69 @@ fn signed_key(key: &[u8], signature: &[u8]) -> Vec<u8> {
     match content.len() {
         len @ ..128 => [&[0x30, len as u8], &content[..]].concat(),
         len => [&[0x30, 0x81, len as u8], &content[..]].concat(),
+    }
+}
+
+#[derive(Debug)]
+struct DalekX25519;
+
+impl SupportedKxGroup for DalekX25519 {
+    fn start(&self) -> Result<Box<dyn ActiveKeyExchange>, Error> {
+        let mut secret = [0; 32];
+        default_provider().secure_random.fill(&mut secret)?;
+        let public = MontgomeryPoint::mul_base_clamped(secret).to_bytes();
+        Ok(Box::new(KeyShare { secret, public }))
+    }
+
+    fn name(&self) -> NamedGroup {
+        NamedGroup::X25519
+    }
+}
+
+struct KeyShare {
+    secret: [u8; 32],
+    public: [u8; 32],
+}
+
+impl ActiveKeyExchange for KeyShare {
+    fn complete(self: Box<Self>, peer: &[u8]) -> Result<SharedSecret, Error> {
+        let peer =
+            peer.try_into().map_err(|_| Error::PeerMisbehaved(PeerMisbehaved::InvalidKeyShare))?;
+        let shared = MontgomeryPoint(peer).mul_clamped(self.secret).to_bytes();
+        Ok(SharedSecret::from(&shared[..]))
+    }
+
+    fn pub_key(&self) -> &[u8] {
+        &self.public
+    }
+
+    fn group(&self) -> NamedGroup {
+        NamedGroup::X25519
+    }
+}
+
+#[derive(Debug)]
+struct P256Key(SigningKey);
+
+impl rustls::sign::SigningKey for P256Key {
+    fn choose_scheme(&self, _offered: &[SignatureScheme]) -> Option<Box<dyn rustls::sign::Signer>> {
+        Some(Box::new(Self(self.0.clone())))
+    }
+
+    fn algorithm(&self) -> SignatureAlgorithm {
+        SignatureAlgorithm::ECDSA
+    }
+}
+
+impl rustls::sign::Signer for P256Key {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
+        let signature: DerSignature =
+            self.0.try_sign(message).map_err(|error| Error::General(error.to_string()))?;
+        Ok(signature.as_bytes().to_vec())
+    }
+
+    fn scheme(&self) -> SignatureScheme {
+        SignatureScheme::ECDSA_NISTP256_SHA256
     }
 }
 

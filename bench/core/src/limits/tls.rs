@@ -13,7 +13,7 @@ use crate::allocator::HeapTotals;
 use crate::contender::{ECHO, PIPE_BYTES, Stack, WARM_UP_BYTES};
 use crate::meter::{Cost, Meter};
 use crate::payload::{Payload, Receiver, Thoroughness};
-use crate::rustls_config::TlsNode;
+use crate::rustls_config::{Primitives, TlsNode};
 
 /// The ALPN of libp2p with an early Yamux.
 const ALPN: &[u8] = b"/yamux/1.0.0";
@@ -23,6 +23,7 @@ const WIRE_BYTES: usize = PIPE_BYTES + PIPE_BYTES / 16;
 
 /// A [`Stack`] of nothing but rustls.
 pub struct Rustls {
+    name: String,
     client: Arc<ClientConfig>,
     server: Arc<ServerConfig>,
     payload: Payload,
@@ -139,10 +140,11 @@ struct Pair {
 }
 
 impl Rustls {
-    pub fn new() -> Result<Self> {
+    pub fn new<P: Primitives>() -> Result<Self> {
         Ok(Self {
-            client: Arc::new(TlsNode::new()?.client(ALPN)?),
-            server: Arc::new(TlsNode::new()?.server(ALPN)?),
+            name: format!("rustls alone{}", P::SUFFIX),
+            client: Arc::new(TlsNode::new::<P>()?.client(ALPN)?),
+            server: Arc::new(TlsNode::new::<P>()?.server(ALPN)?),
             payload: Payload::new(),
         })
     }
@@ -215,7 +217,7 @@ impl Pair {
 
 impl Stack for Rustls {
     fn name(&self) -> String {
-        "rustls alone".to_owned()
+        self.name.clone()
     }
 
     fn throughput(&mut self, total_bytes: u64, write_bytes: usize) -> Result<Cost> {
@@ -257,14 +259,16 @@ impl Stack for Rustls {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rustls_config::{Ring, Seedable};
 
     #[test]
     fn rustls_transfers_connects_and_rests() -> Result<()> {
-        let mut rustls = Rustls::new()?;
+        let mut rustls = Rustls::new::<Ring>()?;
         for write_bytes in [64 << 10, 1 << 10, 777] {
             rustls.throughput(3 << 20, write_bytes)?;
         }
         assert!(rustls.handshakes(2)?.allocations > 0);
+        assert!(Rustls::new::<Seedable>()?.handshakes(2)?.allocations > 0);
         // No value to assert: other tests allocate at the same time.
         rustls.idle_bytes_per_end(3)?;
         Ok(())

@@ -4,6 +4,7 @@
 //! windows stand from the start where ours have grown to after the warm-up.
 
 use std::collections::HashMap;
+use std::marker::PhantomData;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,7 +21,7 @@ use sanspeer_core::quic::QuicConfig;
 
 use super::link::{Batch, DatagramEnd, MAX_SEGMENTS};
 use crate::loops::{Read, StreamEnd};
-use crate::rustls_config::TlsNode;
+use crate::rustls_config::{Primitives, TlsNode};
 
 /// Where each endpoint believes the other to be.
 pub const REMOTE: ([u8; 4], u16) = ([10, 0, 0, 1], 4001);
@@ -33,7 +34,7 @@ const RECEIVE_WINDOW_BYTES: u32 = (2 << 20) + (256 << 10);
 const ALPN: &[u8] = b"libp2p";
 
 /// One endpoint.
-pub struct BareEnd {
+pub struct BareEnd<P> {
     endpoint: Endpoint,
     client: ClientConfig,
     dials: bool,
@@ -41,6 +42,7 @@ pub struct BareEnd {
     response: Vec<u8>,
     current: Option<BareConnection>,
     parked: HashMap<ConnectionHandle, BareConnection>,
+    primitives: PhantomData<P>,
 }
 
 struct BareConnection {
@@ -50,7 +52,7 @@ struct BareConnection {
     connected: bool,
 }
 
-impl BareEnd {
+impl<P: Primitives> BareEnd<P> {
     fn new(node: &TlsNode, dials: bool, epoch: Instant) -> Result<Self> {
         let config = QuicConfig::default();
         let transport = Arc::new(transport(&config));
@@ -63,7 +65,8 @@ impl BareEnd {
         let endpoint =
             Endpoint::new(Arc::default(), Some(Arc::new(server)), config.mtu_discovery, None);
         let (response, parked) = (Vec::new(), HashMap::new());
-        Ok(Self { endpoint, client, dials, epoch, response, current: None, parked })
+        let (current, primitives) = (None, PhantomData);
+        Ok(Self { endpoint, client, dials, epoch, response, current, parked, primitives })
     }
 
     fn begin(&mut self, (handle, connection): (ConnectionHandle, Connection)) {
@@ -72,12 +75,14 @@ impl BareEnd {
     }
 }
 
-impl DatagramEnd for BareEnd {
-    const NAME: &'static str = "bare quinn_proto";
+impl<P: Primitives> DatagramEnd for BareEnd<P> {
+    fn name() -> String {
+        format!("bare quinn_proto{}", P::SUFFIX)
+    }
 
     fn pair() -> Result<(Self, Self)> {
         let epoch = Instant::now();
-        let end = |dials| Self::new(&TlsNode::new()?, dials, epoch);
+        let end = |dials| Self::new(&TlsNode::new::<P>()?, dials, epoch);
         Ok((end(true)?, end(false)?))
     }
 
@@ -173,7 +178,7 @@ impl DatagramEnd for BareEnd {
     }
 }
 
-impl StreamEnd for BareEnd {
+impl<P: Primitives> StreamEnd for BareEnd<P> {
     fn write(&mut self, bytes: &[u8]) -> Result<usize> {
         let Some(held) = &mut self.current else { return Ok(0) };
         if held.stream.is_none() && self.dials && held.connected {

@@ -67,7 +67,9 @@ impl OurEnd {
 }
 
 impl DatagramEnd for OurEnd {
-    const NAME: &'static str = "ours over QUIC";
+    fn name() -> String {
+        "ours over QUIC".to_owned()
+    }
 
     fn pair() -> Result<(Self, Self)> {
         Ok((Self::new(1, 2)?, Self::new(2, 1)?))
