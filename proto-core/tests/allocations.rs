@@ -183,7 +183,7 @@ fn slices(secured: Secured) -> usize {
 }
 
 #[test]
-fn read_data_of_16_kib_points_into_the_receive_buffer() {
+fn read_data_in_large_pieces_points_into_the_receive_buffer() {
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     for secured in SECURED {
         let large = slices(secured);
@@ -242,6 +242,15 @@ fn idle_end_bytes(secured: Secured) -> usize {
                 end.admit = Some((sanspeer_core::mailbox::Lease::default(), table.clone()));
             }
             pair.run();
+            // Used both ways once, by a stream that is gone.
+            let (ours, theirs) = pair.open_echo();
+            for (end, stream) in [(&mut pair.dialer, ours), (&mut pair.listener, theirs)] {
+                assert_eq!(end.write(stream, b"there"), 5);
+                end.connection.stream(stream).finish().expect("an open stream");
+            }
+            pair.run();
+            assert_eq!(pair.dialer.read(ours), (b"there".to_vec(), true));
+            assert_eq!(pair.listener.read(theirs), (b"there".to_vec(), true));
             pair.advance(Duration::from_secs(5));
             assert_eq!(pair.dialer.connection.buffer_bytes(), (0, 0));
             assert_eq!(pair.listener.connection.buffer_bytes(), (0, 0));
@@ -286,9 +295,9 @@ fn idle_end_bytes(secured: Secured) -> usize {
 }
 
 #[test]
-fn an_idle_end_costs_three_kibibytes_over_noise_and_five_over_tls() {
+fn an_idle_end_costs_three_kibibytes_over_noise_and_seven_over_tls() {
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let [noise, tls] = SECURED.map(idle_end_bytes);
     assert!(noise <= 3 * 1024, "{noise} bytes over Noise");
-    assert!(tls <= 5 * 1024, "{tls} bytes over TLS");
+    assert!(tls <= 7 * 1024, "{tls} bytes over TLS");
 }

@@ -8,13 +8,12 @@ use std::collections::VecDeque;
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::header::HEADER_BYTES;
 use super::pinned::PinnedBlocks;
 use crate::recv_buffer::BlockId;
 
-/// Pieces of at least this many bytes are handed out as slices of the receive block: 16 KiB without
-/// a frame's header, which is what a full record of TLS carries.
-pub const MIN_SLICE_BYTES: usize = 16 * 1024 - HEADER_BYTES;
+/// Pieces of at least this many bytes are handed out as slices of the receive block. A record of TLS
+/// holds 16 KiB with the frames' headers: those that are full, or nearly so, should pass.
+pub const MIN_SLICE_BYTES: usize = 15 * 1024;
 
 /// The largest buffer that small pieces are gathered in, in bytes.
 const MAX_GATHER_BYTES: usize = 16 * 1024;
