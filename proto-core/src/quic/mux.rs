@@ -25,6 +25,10 @@ use crate::tls::TlsError;
 /// The application's code for every end that we cause (RFC 9000, section 20.2).
 const CLOSE_CODE: VarInt = VarInt::from_u32(0);
 
+/// Datagrams after which their events are taken even if nobody polls: `quinn_proto` keeps the room
+/// that they once took.
+const MAX_ARRIVED: u32 = 32;
+
 /// How far the connection is.
 #[derive(Clone, Debug)]
 pub(super) enum Phase {
@@ -83,7 +87,8 @@ pub struct QuicMux {
     /// When its time was last handled. A timer that it sets in the past, since what is to be done
     /// for it is to send, fires only later than that.
     timed_at: Option<Timestamp>,
-    /// Of the datagrams whose events were not taken yet.
+    /// Datagrams whose events were not taken yet, below [`MAX_ARRIVED`], and their bytes.
+    arrived: u32,
     arrived_bytes: u64,
     received_bytes: u64,
     sent_bytes: u64,
@@ -115,6 +120,7 @@ impl QuicMux {
             windows: Windows::new(&config, now),
             deadline: None,
             timed_at: None,
+            arrived: 0,
             arrived_bytes: 0,
             received_bytes: 0,
             sent_bytes: 0,
@@ -151,13 +157,18 @@ impl QuicMux {
     }
 
     /// Takes an event of the endpoint's for this connection. What it causes is done when events are
-    /// polled, once for all datagrams that came together.
+    /// polled, for datagrams that came together at once.
     pub fn handle_endpoint_event(&mut self, now: Timestamp, event: FromEndpoint) {
         self.clock.advance(now);
         self.received_bytes += event.datagram_bytes as u64;
         self.arrived_bytes += event.datagram_bytes as u64;
+        self.arrived += 1;
         self.connection.handle_event(event.event);
-        self.note_deadline();
+        if self.arrived >= MAX_ARRIVED {
+            self.pump();
+        } else {
+            self.note_deadline();
+        }
     }
 
     /// The next event for the endpoint ([`super::QuicEndpoint::handle_connection_event`]).
@@ -290,7 +301,7 @@ impl QuicMux {
             }
         }
         let arrived_bytes = core::mem::take(&mut self.arrived_bytes);
-        if arrived_bytes > 0 {
+        if core::mem::take(&mut self.arrived) > 0 {
             self.count_unread(&readable, arrived_bytes);
             self.windows.fit_send_window(&self.config, &mut self.connection);
         }
