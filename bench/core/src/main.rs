@@ -1,8 +1,8 @@
 //! Benchmarks of `Connection` alone: in memory, both ends on one thread.
 //!
 //! In the order in which a figure comes about: [`contender`] says what is
-//! measured, [`ours`], [`peers`] and [`limits`] do it, [`rounds`] repeats it,
-//! [`report`] tells it.
+//! measured, [`ours`], [`quic`], [`peers`] and [`limits`] do it, [`rounds`] repeats
+//! it, [`report`] tells it.
 
 mod allocator;
 mod application;
@@ -57,7 +57,7 @@ const WRITE_BYTES: [usize; 2] = [64 << 10, 1 << 10];
 type Stacks = Vec<(Role, Box<dyn Stack>)>;
 
 #[derive(Parser)]
-#[command(about = "Connection alone, beside yamux + libp2p-noise and the bare primitives")]
+#[command(about = "Connection alone, beside yamux + libp2p-noise and what it is made of")]
 struct Options {
     /// Repetitions, each of which runs every contender once.
     #[arg(long, default_value_t = 7)]

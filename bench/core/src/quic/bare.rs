@@ -28,7 +28,7 @@ pub const REMOTE: ([u8; 4], u16) = ([10, 0, 0, 1], 4001);
 
 /// What ours has after the warm-up: 1 MiB, 256 KiB for the stream that is held, and the lease of
 /// 1 MiB.
-const RECEIVE_WINDOW_BYTES: u32 = (2 << 20) + (256 << 10);
+pub const RECEIVE_WINDOW_BYTES: u32 = (2 << 20) + (256 << 10);
 
 /// The ALPN of libp2p over QUIC.
 const ALPN: &[u8] = b"libp2p";

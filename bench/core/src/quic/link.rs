@@ -222,7 +222,7 @@ impl<E: DatagramEnd> Stack for Link<E> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::quic::bare::BareEnd;
+    use crate::quic::bare::{BareEnd, RECEIVE_WINDOW_BYTES};
     use crate::quic::ours::OurEnd;
     use crate::rustls_config::{Ring, Seedable};
 
@@ -234,6 +234,15 @@ mod tests {
         assert!(link.handshakes(2)?.allocations > 0);
         // No value to assert: other tests allocate at the same time.
         link.idle_bytes_per_end(3)?;
+        Ok(())
+    }
+
+    #[test]
+    fn the_window_of_a_bare_pair_is_that_which_ours_grows_to() -> Result<()> {
+        let mut link = Link::<OurEnd>::new()?;
+        link.wire.connect()?;
+        loops::throughput(&mut link.wire, &link.payload, 1 << 20, 64 << 10)?;
+        assert_eq!(link.wire.listener.receive_window_bytes(), Some(RECEIVE_WINDOW_BYTES.into()));
         Ok(())
     }
 

@@ -57,6 +57,15 @@ impl OurEnd {
         self.current = Some((id, Application::new(connection, &self.protocol)));
     }
 
+    /// What the remote may send, while one stream is held.
+    #[cfg(test)]
+    pub fn receive_window_bytes(&self) -> Option<u64> {
+        let (_, held) = self.current.as_ref()?;
+        let held_bytes = u64::from(sanspeer_core::yamux::INITIAL_WINDOW_BYTES);
+        let leased_bytes = held.connection.window_use().leased_bytes;
+        Some(self.config.receive_budget_bytes + held_bytes + leased_bytes)
+    }
+
     fn admit(&mut self) -> Result<()> {
         while let Some(EndpointEvent::Incoming { id, .. }) = self.endpoint.poll_event() {
             let (id, mux) = self.endpoint.accept(self.now, id, UNIX_SECONDS)?;
