@@ -73,12 +73,27 @@ impl Application {
         }
     }
 
+    /// Reads what the connection hands out as it lies in its buffers, if it is long enough.
     pub fn read(&mut self, max_bytes: usize, take: &mut dyn FnMut(&[u8])) -> Result<Read> {
         let Some(stream) = self.stream else { return Ok(Read::Blocked) };
         match self.connection.stream(stream).read(max_bytes) {
             Ok(bytes) if bytes.is_empty() => Ok(Read::Finished),
             Ok(bytes) => {
                 take(&bytes);
+                Ok(Read::Some)
+            }
+            Err(ReadError::Blocked) => Ok(Read::Blocked),
+            Err(error) => Err(anyhow!("read: {error:?}")),
+        }
+    }
+
+    /// Reads through a buffer of the application's, as an `AsyncRead` does.
+    pub fn read_into(&mut self, buffer: &mut [u8], take: &mut dyn FnMut(&[u8])) -> Result<Read> {
+        let Some(stream) = self.stream else { return Ok(Read::Blocked) };
+        match self.connection.stream(stream).read_into(buffer) {
+            Ok(0) => Ok(Read::Finished),
+            Ok(n) => {
+                take(&buffer[..n]);
                 Ok(Read::Some)
             }
             Err(ReadError::Blocked) => Ok(Read::Blocked),

@@ -17,6 +17,7 @@ use sanspeer_core::tls::TlsIdentity;
 
 use super::link::{Batch, DatagramEnd, MAX_SEGMENTS};
 use crate::application::{Application, Protocol};
+use crate::contender::READ_BYTES;
 use crate::loops::{Read, StreamEnd};
 use crate::rustls_config::UNIX_SECONDS;
 
@@ -29,6 +30,8 @@ pub struct OurEnd {
     config: Arc<ConnectionConfig>,
     protocol: Protocol,
     now: Timestamp,
+    /// The application's, which reads one stream after the other.
+    read_buffer: Vec<u8>,
     current: Option<(QuicConnectionId, Application)>,
     parked: Vec<(QuicConnectionId, Application)>,
 }
@@ -46,6 +49,7 @@ impl OurEnd {
             config: Arc::default(),
             protocol: Protocol::new()?,
             now: Timestamp::ZERO,
+            read_buffer: vec![0; READ_BYTES],
             current: None,
             parked: Vec::new(),
         })
@@ -157,7 +161,8 @@ impl StreamEnd for OurEnd {
 
     fn read(&mut self, max_bytes: usize, take: &mut dyn FnMut(&[u8])) -> Result<Read> {
         let Some((_, held)) = &mut self.current else { return Ok(Read::Blocked) };
-        held.read(max_bytes, take)
+        let len = max_bytes.min(self.read_buffer.len());
+        held.read_into(&mut self.read_buffer[..len], take)
     }
 
     fn finish(&mut self) -> Result<()> {
