@@ -260,6 +260,8 @@ impl QuicMux {
         let stream = self.streams.get_mut(&id).ok_or(ReadError::UnknownStream)?;
         match stream.read {
             ReadHalf::Open { .. } => {}
+            // Who asks for nothing does not learn of the end.
+            ReadHalf::Ended | ReadHalf::Over if max == 0 => return Ok(0),
             ReadHalf::Ended | ReadHalf::Over => {
                 stream.read = ReadHalf::Over;
                 self.forget_if_over(id);
