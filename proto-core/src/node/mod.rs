@@ -1,0 +1,22 @@
+//! [`Node`]: the control plane. It decides who is dialled and who is let in, and runs the protocols
+//! that peers speak about themselves; application streams never pass through it.
+//!
+//! - [`input`] and [`output`]: all that goes in and comes out, plain values that can be logged and
+//!   replayed;
+//! - [`command`] and [`event`]: what an application asks, and what it is told;
+//! - [`protocol`]: [`Protocol`], through which an application adds its own;
+//! - [`ids`]: names of connections, listeners, lookups and commands.
+
+pub mod command;
+pub mod event;
+pub mod ids;
+pub mod input;
+pub mod output;
+pub mod protocol;
+
+pub use command::{Answer, Command, CommandError, DialError, PeerSummary};
+pub use event::{Connected, NodeEvent};
+pub use ids::{ArrivalId, CommandId, ConnectionId, ListenerId, LookupId, StreamRef};
+pub use input::{DialFailure, Input, ListenFailure};
+pub use output::Output;
+pub use protocol::{Accepted, Protocol, ProtocolInput, ProtocolOutput};
