@@ -51,6 +51,10 @@ pub enum CloseReason {
     },
     /// QUIC ended the connection, or the handshake inside it failed.
     Quic(QuicError),
+    /// Nobody used it for the configured time.
+    Idle,
+    /// Both sides dialled each other, and the other connection is used.
+    Surplus,
 }
 
 /// Why Node refuses a connection.
@@ -108,6 +112,8 @@ impl core::fmt::Display for CloseReason {
                 write!(f, "the remote closed the connection with code {code}")
             }
             CloseReason::Quic(error) => write!(f, "{error}"),
+            CloseReason::Idle => f.write_str("nobody used the connection"),
+            CloseReason::Surplus => f.write_str("another connection to the peer is used"),
         }
     }
 }
