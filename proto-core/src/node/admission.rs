@@ -4,11 +4,12 @@ use libp2p_identity::PeerId;
 use multiaddr::Multiaddr;
 
 use super::command::DialError;
-use super::connections::{Open, State};
+use super::connections::{Entry, Open, State};
 use super::event::NodeEvent;
 use super::ids::{ArrivalId, ConnectionId};
 use super::machine::Node;
 use super::output::Output;
+use crate::address::ip_of;
 use crate::close::{CloseReason, RefuseReason};
 use crate::mailbox::{ToConnection, ToNode};
 use crate::mux::Role;
@@ -18,6 +19,7 @@ impl Node {
     /// Answers somebody who wants to connect.
     pub(super) fn handle_arrival(
         &mut self,
+        now: Timestamp,
         arrival: ArrivalId,
         remote: Multiaddr,
         validated: bool,
@@ -31,7 +33,11 @@ impl Node {
         if !validated && self.connections.handshaking() >= self.config.validate_threshold {
             return self.output(Output::Validate(arrival));
         }
-        let connection = self.connections.add(Role::Listener, remote, Some(arrival));
+        let connection = self.ids.connection();
+        if let Err(reason) = self.limits.arrive(now, connection, ip_of(&remote)) {
+            return self.reject(arrival, remote, reason);
+        }
+        self.connections.add(connection, Role::Listener, remote, Some(arrival));
         self.output(Output::Accept { arrival, connection });
     }
 
@@ -43,8 +49,15 @@ impl Node {
     /// What was accepted was not there any more.
     pub(super) fn handle_arrival_gone(&mut self, arrival: ArrivalId) {
         if let Some(connection) = self.connections.of_arrival(arrival) {
-            self.connections.remove(connection);
+            self.forget(connection);
         }
+    }
+
+    /// Forgets a connection that is over or was given up. Of an admitted one, `true` says that it
+    /// was the peer's last.
+    pub(super) fn forget(&mut self, id: ConnectionId) -> Option<(Entry, bool)> {
+        self.limits.close(id);
+        self.connections.remove(id)
     }
 
     /// Takes a message of a connection's.
@@ -84,18 +97,22 @@ impl Node {
             }
             Some(State::Refused | State::Open(_)) => return,
         }
-        match self.refusal(&peer) {
-            Some(reason) => self.refuse(id, peer, reason),
-            None => self.admit(now, id, peer),
+        match self.check_established(id, peer) {
+            Ok(()) => self.admit(now, id, peer),
+            Err(reason) => self.refuse(id, peer, reason),
         }
     }
 
-    /// Why a connection to a peer is not wanted.
-    fn refusal(&self, peer: &PeerId) -> Option<RefuseReason> {
-        if *peer == self.peer_id() {
-            return Some(RefuseReason::Ourselves);
+    /// Whether a connection to a peer is wanted; it is counted then.
+    fn check_established(&mut self, id: ConnectionId, peer: PeerId) -> Result<(), RefuseReason> {
+        if peer == self.peer_id() {
+            return Err(RefuseReason::Ourselves);
         }
-        self.shutting_down.then_some(RefuseReason::Policy)
+        if self.shutting_down {
+            return Err(RefuseReason::Policy);
+        }
+        let Some(entry) = self.connections.get(id) else { return Err(RefuseReason::Policy) };
+        self.limits.establish(id, entry.role, peer, ip_of(&entry.address))
     }
 
     fn refuse(&mut self, id: ConnectionId, peer: PeerId, reason: RefuseReason) {
@@ -140,7 +157,7 @@ impl Node {
         if open {
             self.return_lease(id);
         }
-        let Some((entry, last)) = self.connections.remove(id) else { return };
+        let Some((entry, last)) = self.forget(id) else { return };
         match entry.state {
             State::Pending { arrival: Some(_) } => {
                 self.event(NodeEvent::InboundFailed { address: entry.address, reason });

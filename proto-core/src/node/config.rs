@@ -2,11 +2,14 @@
 
 use core::time::Duration;
 
+use super::limits::ConnectionLimits;
 use crate::mailbox::Lease;
 
 /// Numbers of a [`super::Node`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeConfig {
+    /// How many connections there may be.
+    pub limits: ConnectionLimits,
     /// A connection that nobody has used for so long is closed; never if `None`. Used is one with
     /// a stream of Node's or of the application's; pings do not count. At least 2 s count, since a
     /// connection reports its use once a second.
@@ -31,12 +34,13 @@ impl Default for NodeConfig {
     /// Unused connections are closed after 60 s, surplus ones after 5 s; pings go out every 15 s.
     fn default() -> Self {
         NodeConfig {
+            limits: ConnectionLimits::default(),
             idle_timeout: Some(Duration::from_secs(60)),
             surplus_grace: Duration::from_secs(5),
             lease: Lease { ping_interval: Some(Duration::from_secs(15)), ..Lease::default() },
             window_budget_bytes: 256 * 1024 * 1024,
             perf: false,
-            validate_threshold: 64,
+            validate_threshold: 32,
             max_listeners: 64,
         }
     }

@@ -93,8 +93,7 @@ pub(super) struct Peer {
 /// All connections.
 #[derive(Default)]
 pub(super) struct Connections {
-    next: u64,
-    /// Bounded by the connection limits.
+    /// Bounded by the connection limits, and by the dials under way.
     entries: BTreeMap<ConnectionId, Entry>,
     /// Bounded like `entries`.
     peers: BTreeMap<PeerId, Peer>,
@@ -108,17 +107,15 @@ impl Connections {
     /// A new connection.
     pub(super) fn add(
         &mut self,
+        id: ConnectionId,
         role: Role,
         address: Multiaddr,
         arrival: Option<ArrivalId>,
-    ) -> ConnectionId {
-        let id = ConnectionId(self.next);
-        self.next = self.next.saturating_add(1);
+    ) {
         if let Some(arrival) = arrival {
             self.arrivals.insert(arrival, id);
         }
         self.entries.insert(id, Entry { role, address, state: State::Pending { arrival } });
-        id
     }
 
     pub(super) fn get(&self, id: ConnectionId) -> Option<&Entry> {

@@ -47,7 +47,8 @@ impl Node {
         {
             return self.answer(id, Answer::Connected { peer, connection });
         }
-        let connection = self.connections.add(Role::Dialer, address.clone(), None);
+        let connection = self.ids.connection();
+        self.connections.add(connection, Role::Dialer, address.clone(), None);
         self.commands.insert(id, Pending::Connect);
         self.dialling.dials.insert(connection, (address.clone(), id));
         self.output(Output::Dial { connection, address, peer: expected });
@@ -56,7 +57,7 @@ impl Node {
     /// A dial did not reach the point where a connection exists.
     pub(super) fn handle_dial_failed(&mut self, connection: ConnectionId, failure: DialFailure) {
         if self.dialling.dials.contains_key(&connection) {
-            self.connections.remove(connection);
+            self.forget(connection);
             self.dial_ended(connection, Err(DialError::Failed(failure)));
         }
     }
@@ -76,7 +77,7 @@ impl Node {
     /// Gives all dials up.
     pub(super) fn end_dials(&mut self) {
         for (connection, _) in core::mem::take(&mut self.dialling.dials) {
-            self.connections.remove(connection);
+            self.forget(connection);
             self.output(Output::CancelDial(connection));
         }
     }

@@ -22,7 +22,6 @@ struct Listener {
 /// All listeners, and the addresses that the application adds to theirs.
 #[derive(Default)]
 pub(super) struct Listeners {
-    next: u64,
     /// Bounded by [`super::NodeConfig::max_listeners`].
     listeners: BTreeMap<ListenerId, Listener>,
     /// What the application announces.
@@ -49,8 +48,7 @@ impl Node {
         if self.listeners.listeners.len() as u64 >= u64::from(most) {
             return self.answer(command, Answer::Failed(CommandError::Limit(most)));
         }
-        let listener = ListenerId(self.listeners.next);
-        self.listeners.next = self.listeners.next.saturating_add(1);
+        let listener = self.ids.listener();
         self.commands.insert(command, super::commands::Pending::Listen);
         let entry = Listener { waiting: Some(command), addresses: BTreeSet::new() };
         self.listeners.listeners.insert(listener, entry);

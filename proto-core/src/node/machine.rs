@@ -10,8 +10,9 @@ use super::config::NodeConfig;
 use super::connections::Connections;
 use super::dialling::Dialling;
 use super::event::NodeEvent;
-use super::ids::{CommandId, ConnectionId};
+use super::ids::{CommandId, ConnectionId, Ids};
 use super::input::Input;
+use super::limits::Limits;
 use super::listeners::Listeners;
 use super::output::Output;
 use super::protect::Protection;
@@ -30,6 +31,8 @@ pub struct Node {
     pub(super) config: NodeConfig,
     pub(super) identity: Identity,
     pub(super) clock: Clock,
+    pub(super) ids: Ids,
+    pub(super) limits: Limits,
     pub(super) connections: Connections,
     pub(super) listeners: Listeners,
     pub(super) dialling: Dialling,
@@ -53,9 +56,11 @@ impl Node {
         let _ = seed;
         Node {
             protocols: Protocols::new(config.perf),
+            limits: Limits::new(config.limits.clone()),
             config,
             identity,
             clock: Clock::new(now),
+            ids: Ids::default(),
             connections: Connections::default(),
             listeners: Listeners::default(),
             dialling: Dialling::default(),
@@ -93,7 +98,7 @@ impl Node {
                 self.handle_listen_failed(listener, failure)
             }
             Input::Arrival { arrival, listener: _, remote, validated } => {
-                self.handle_arrival(arrival, remote, validated);
+                self.handle_arrival(now, arrival, remote, validated);
             }
             Input::ArrivalGone(arrival) => self.handle_arrival_gone(arrival),
             Input::DialFailed { connection, failure } => {

@@ -10,7 +10,7 @@
 //! What is inside:
 //! - `machine`: where inputs go;
 //! - `connections`: what is known of each connection and peer; `admission`: who is let in, and the
-//!   ends of connections; `peers`: which connection of a peer is preferred; `lease`: the windows
+//!   ends of connections, under [`limits`]; `peers`: which connection of a peer is preferred; `lease`: the windows
 //!   that connections share; `idle` and `protect`: which unused ones are closed;
 //! - `dialling`: connections that we begin;
 //! - `listeners`: what is listened on, and what is announced;
@@ -28,6 +28,7 @@ mod idle;
 pub mod ids;
 pub mod input;
 mod lease;
+pub mod limits;
 mod listeners;
 pub mod machine;
 pub mod output;
@@ -39,8 +40,9 @@ mod protocols;
 pub use command::{Answer, Command, CommandError, DialError, PeerSummary};
 pub use config::NodeConfig;
 pub use event::{Connected, NodeEvent};
-pub use ids::{ArrivalId, CommandId, ConnectionId, ListenerId, LookupId, StreamRef};
+pub use ids::{ArrivalId, CommandId, ConnectionId, DialId, Ids, ListenerId, LookupId, StreamRef};
 pub use input::{DialFailure, Input, ListenFailure};
+pub use limits::{ConnectionCounts, ConnectionLimits, Limits};
 pub use machine::Node;
 pub use output::Output;
 pub use protocol::{Accepted, Protocol, ProtocolInput, ProtocolOutput};
