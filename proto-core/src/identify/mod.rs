@@ -3,5 +3,7 @@
 //! Specification: [identify](https://github.com/libp2p/specs/blob/master/identify/README.md).
 
 pub mod info;
+pub mod message;
 
 pub use info::PeerInfo;
+pub use message::{Message, MessageError};
