@@ -117,6 +117,10 @@ pub enum DeadlineReason {
     Linger,
     /// QUIC's own timers: loss, pacing, acknowledgements, keep-alive, idle timeout, draining.
     Quic,
+    /// Identify asks a peer again, or pushes what changed.
+    Identify,
+    /// A stream of identify must have ended by then.
+    IdentifyTimeout,
 }
 
 impl core::fmt::Display for DeadlineReason {
@@ -133,6 +137,8 @@ impl core::fmt::Display for DeadlineReason {
             DeadlineReason::Idle => "idle",
             DeadlineReason::Linger => "flushing at the end",
             DeadlineReason::Quic => "quic",
+            DeadlineReason::Identify => "identify",
+            DeadlineReason::IdentifyTimeout => "identify answer",
         })
     }
 }

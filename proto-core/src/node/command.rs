@@ -156,3 +156,4 @@ pub enum DialError {
     /// It was given up because another address was faster, or on request.
     Cancelled,
 }
+
