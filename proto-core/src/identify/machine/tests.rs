@@ -143,22 +143,22 @@ fn request(outputs: &[ProtocolOutput]) -> RequestId {
 
 /// The messages among `outputs`, each with its stream.
 fn sent(outputs: &[ProtocolOutput]) -> Vec<(StreamRef, Message)> {
-    let message = |output: &ProtocolOutput| match output {
-        ProtocolOutput::Send { stream, frame } => {
-            let frame = [&frame.head[..], &frame.body].concat().into();
-            Some((*stream, Message::decode(&[frame]).unwrap()))
-        }
-        _ => None,
+    let message = |output: &ProtocolOutput| {
+        let ProtocolOutput::Send { stream, frame } = output else { return None };
+        let frame = [&frame.head[..], &frame.body].concat().into();
+        Some((*stream, Message::decode(&[frame]).unwrap()))
     };
     outputs.iter().filter_map(message).collect()
 }
 
 fn penalties(outputs: &[ProtocolOutput]) -> Vec<&str> {
-    let penalty = |output| match output {
-        &ProtocolOutput::Penalty { ref reason, .. } => Some(reason.as_str()),
-        _ => None,
-    };
-    outputs.iter().filter_map(penalty).collect()
+    let mut reasons = Vec::new();
+    for output in outputs {
+        if let ProtocolOutput::Penalty { reason, .. } = output {
+            reasons.push(reason.as_str());
+        }
+    }
+    reasons
 }
 
 #[test]
@@ -419,7 +419,7 @@ fn inbound_streams_are_bounded_and_end_in_time() {
     assert_eq!(world.inbound(stream(1, 301), IDENTIFY_PUSH), reset(301));
     assert_eq!(world.inbound(stream(1, 302), "/other"), reset(302));
     let resets = world.after(Duration::from_secs(60));
-    assert_eq!(resets.len() as u32, MAX_INBOUND_ASKS + MAX_INBOUND_PUSHES);
+    assert_eq!(resets.len(), (MAX_INBOUND_ASKS + MAX_INBOUND_PUSHES) as usize);
     assert_eq!(sent(&world.inbound(stream(1, 303), IDENTIFY)).len(), 1);
 }
 
