@@ -23,7 +23,9 @@ fn identity(side: usize) -> Identity {
 }
 
 fn speaks_all() -> Vec<ProtocolId> {
-    ["/ipfs/id/1.0.0", "/ipfs/id/push/1.0.0"].map(|text| ProtocolId::new(text).unwrap()).to_vec()
+    ["/ipfs/id/1.0.0", "/ipfs/id/push/1.0.0"]
+        .map(|text| ProtocolId::new(text).expect("a valid id"))
+        .to_vec()
 }
 
 /// Two machines, the connections between them, and what is under way. Connections and streams have
@@ -168,8 +170,8 @@ impl World {
         let Some((&at, _)) = self.under_way.iter().nth(choice % self.under_way.len().max(1)) else {
             return false;
         };
-        let queue = self.under_way.get_mut(&at).unwrap();
-        let input = queue.pop_front().unwrap();
+        let queue = self.under_way.get_mut(&at).expect("just found");
+        let input = queue.pop_front().expect("no queue is kept empty");
         if queue.is_empty() {
             self.under_way.remove(&at);
         }
