@@ -157,6 +157,14 @@
 //!   application, to Node, or to the ping and perf that are inside it;
 //! - [`mailbox`]: what a connection and Node say to each other, and the limits that Node grants;
 //! - [`close`]: why connections end.
+//!
+//! From connections to a peer:
+//! - [`node`]: [`node::Node`] decides who is dialled and let in, and runs the protocols that peers
+//!   speak about themselves;
+//! - [`identify`]: each side says who it is;
+//! - [`host`]: [`host::Host`], a whole peer on one thread;
+//! - [`application`]: [`application::Network`], what an application sees of a peer, whatever runs
+//!   it; [`scripted`]: its double for tests.
 #![forbid(unsafe_code)]
 
 pub mod address;
@@ -180,6 +188,7 @@ pub mod quic;
 pub mod record;
 pub mod recv_buffer;
 pub mod rng;
+pub mod scripted;
 pub mod send_buffer;
 pub mod time;
 pub mod tls;

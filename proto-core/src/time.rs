@@ -121,6 +121,10 @@ pub enum DeadlineReason {
     Protocol,
     /// A connection tells Node what the application uses.
     Usage,
+    /// Identify asks a peer again, or pushes what changed.
+    Identify,
+    /// A stream of identify must have ended by then.
+    IdentifyTimeout,
 }
 
 impl core::fmt::Display for DeadlineReason {
@@ -139,6 +143,8 @@ impl core::fmt::Display for DeadlineReason {
             DeadlineReason::Quic => "quic",
             DeadlineReason::Protocol => "a protocol",
             DeadlineReason::Usage => "report of use",
+            DeadlineReason::Identify => "identify",
+            DeadlineReason::IdentifyTimeout => "identify answer",
         })
     }
 }
