@@ -69,6 +69,11 @@ impl PeerStore {
         PeerStore { own, config, peers: BTreeMap::new() }
     }
 
+    /// Who we are.
+    pub fn own(&self) -> PeerId {
+        self.own
+    }
+
     /// Remembers an address of a peer. What is known of it stays; a worthier source replaces the
     /// one that was known.
     pub fn add(
@@ -323,7 +328,8 @@ impl KnownPeer {
         known.heard_at = now;
     }
 
-    fn by_worth(&self) -> Vec<Multiaddr> {
+    /// Its addresses, the worthiest first.
+    pub(crate) fn by_worth(&self) -> Vec<Multiaddr> {
         let mut addresses: Vec<_> = self.addresses.iter().collect();
         addresses.sort_by_key(|(_, known)| core::cmp::Reverse(known.worth()));
         addresses.into_iter().map(|(address, _)| address.clone()).collect()
