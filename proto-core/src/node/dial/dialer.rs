@@ -85,12 +85,14 @@ pub enum DialOutput {
 }
 
 impl Dialer {
-    /// Nothing is dialled yet. With a bound of 0 at once no dial would end: at least 1 counts.
+    /// Nothing is dialled yet. With a bound of 0 no dial would end, or would end without a
+    /// reason: at least 1 counts.
     pub fn new(config: DialConfig) -> Self {
         let config = DialConfig {
             max_attempts_per_peer: config.max_attempts_per_peer.max(1),
             max_attempts: config.max_attempts.max(1),
             max_lookups: config.max_lookups.max(1),
+            max_addresses: config.max_addresses.max(1),
             ..config
         };
         Dialer {
@@ -135,7 +137,8 @@ impl Dialer {
         };
         race.waiters.push(dial);
         for address in &addresses {
-            race.offer(now, config, cx.peers, address, None);
+            // Those beyond the bound are not tried.
+            let _ = race.offer(now, config, cx.peers, address, None);
         }
         self.advance(cx, now);
         Ok(dial)
@@ -154,17 +157,19 @@ impl Dialer {
         let Some(race) = race else { return };
         let Some((name, _)) = race.lookups.remove(&lookup) else { return };
         let peer = race.target.peer();
-        let mut is_found = false;
+        let (mut is_found, mut has_room) = (false, false);
         for address in addresses.iter().take(config.max_lookup_results) {
             let Ok((_, endpoint)) = check_address(peer, address) else { continue };
             if endpoint.is_name() && name.depth >= config.max_name_depth.saturating_sub(1) {
                 continue;
             }
             is_found = true;
-            race.offer(now, config, cx.peers, address, Some(&name));
+            has_room |= race.offer(now, config, cx.peers, address, Some(&name));
         }
         if !is_found {
             fail_lookup(race, cx, now, name, DialError::NameNotFound);
+        } else if !has_room {
+            fail_lookup(race, cx, now, name, DialError::Cancelled);
         }
         self.advance(cx, now);
     }

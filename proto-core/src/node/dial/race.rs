@@ -7,6 +7,7 @@ use multiaddr::Multiaddr;
 
 use super::config::DialConfig;
 use super::rank::{Candidate, Lane, Lanes};
+use crate::address::Endpoint;
 use crate::node::command::DialError;
 use crate::node::ids::{ConnectionId, DialId, LookupId};
 use crate::node::input::DialFailure;
@@ -88,8 +89,8 @@ impl Race {
         }
     }
 
-    /// Takes an address, which `before` stood for, into the race, unless it is in it or there are
-    /// as many as may be. One that is not to be dialled has failed at once.
+    /// Takes an address, which `before` stood for, into the race. One that is not to be dialled has
+    /// failed at once. `false` if there are as many as may be.
     pub(super) fn offer(
         &mut self,
         now: Timestamp,
@@ -97,23 +98,40 @@ impl Race {
         peers: &PeerStore,
         address: &Multiaddr,
         before: Option<&Name>,
-    ) {
+    ) -> bool {
         let checked = check_address(self.target.peer(), address);
         let one_spelling = checked.as_ref().map_or(address, |(address, _)| address);
-        if self.offered.len() >= config.max_addresses || !self.offered.insert(one_spelling.clone())
-        {
-            return;
+        if self.offered.contains(one_spelling) {
+            return true;
         }
-        let Ok((address, endpoint)) = checked else {
-            let unsupported = DialError::Failed(DialFailure::Unsupported);
-            return self.failed.push((address.clone(), unsupported));
-        };
+        if self.offered.len() >= config.max_addresses {
+            return false;
+        }
+        self.offered.insert(one_spelling.clone());
+        match checked {
+            Ok((address, endpoint)) => self.enter(now, peers, address, &endpoint, before),
+            Err(_) => {
+                let unsupported = DialError::Failed(DialFailure::Unsupported);
+                self.failed.push((address.clone(), unsupported));
+            }
+        }
+        true
+    }
+
+    fn enter(
+        &mut self,
+        now: Timestamp,
+        peers: &PeerStore,
+        address: Multiaddr,
+        endpoint: &Endpoint,
+        before: Option<&Name>,
+    ) {
         let reason = self.target.peer().and_then(|peer| peers.skip_address(&peer, &address, now));
         if let Some(reason) = reason {
             return self.failed.push((address, error_of(reason)));
         }
         let via = before.map(|name| name.origin().clone());
-        match Candidate::new(address.clone(), &endpoint, via.clone()) {
+        match Candidate::new(address.clone(), endpoint, via.clone()) {
             Some(candidate) => self.lanes.push(candidate),
             None => {
                 let depth = before.map_or(0, |name| name.depth.saturating_add(1));

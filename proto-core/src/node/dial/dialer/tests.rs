@@ -247,7 +247,7 @@ fn an_address_that_failed_is_left_alone_and_one_of_somebody_else_for_ever() {
     assert_eq!(world.outputs().len(), 1);
     world.pass(4_999);
     let dial = world.begin(1, &[]);
-    let errors = [(tcp(2), DialError::BackedOff), (tcp(1), stranger.clone())];
+    let errors = [(tcp(1), stranger.clone()), (tcp(2), DialError::BackedOff)];
     assert_eq!(world.outputs(), [failed(dial, &errors)]);
     world.pass(1);
     let dial = world.begin(1, &[tcp(1), tcp(2)]);
@@ -300,9 +300,9 @@ fn whoever_is_at_an_address_can_be_dialled() {
     world.establish(connection, 6);
     let found = DialError::Failed(DialFailure::WrongPeer { found: Box::new(peer(6)) });
     let (next, at) = world.only_dial();
-    assert_eq!(at, tcp(1));
+    assert_eq!(at, tcp(2));
     world.fail(next, REFUSED);
-    assert_eq!(world.outputs(), [failed(dial, &[(tcp(2), found), (tcp(1), REFUSED)])]);
+    assert_eq!(world.outputs(), [failed(dial, &[(tcp(1), found), (tcp(2), REFUSED)])]);
 }
 
 #[test]
@@ -440,4 +440,14 @@ fn what_the_peer_store_knows_is_dialled_too() {
     assert_eq!(addresses, [tcp(1), tcp(2), tcp(3), tcp(9)]);
     let known = world.peers.get(&peer(1)).map(KnownPeer::addresses);
     assert_eq!(known.map(Iterator::count), Some(4));
+}
+
+#[test]
+fn a_name_for_which_there_is_no_room_is_given_up() {
+    let mut world = World::new(DialConfig { max_addresses: 1, ..DialConfig::default() });
+    let host = address("/dns/example.org/tcp/1");
+    let dial = world.begin(1, core::slice::from_ref(&host));
+    let (lookup, _) = world.only_lookup();
+    world.look_up(lookup, &[tcp(1)]);
+    assert_eq!(world.outputs(), [failed(dial, &[(host, DialError::Cancelled)])]);
 }
