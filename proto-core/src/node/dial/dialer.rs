@@ -6,7 +6,7 @@ use libp2p_identity::PeerId;
 use multiaddr::Multiaddr;
 
 use super::config::DialConfig;
-use super::race::{Attempt, Name, Race, Target};
+use super::race::{Attempt, Name, Offer, Race, Target};
 use crate::address::peer_of;
 use crate::node::command::{CommandError, DialError};
 use crate::node::ids::{ConnectionId, DialId, Ids, LookupId};
@@ -157,19 +157,21 @@ impl Dialer {
         let Some(race) = race else { return };
         let Some((name, _)) = race.lookups.remove(&lookup) else { return };
         let peer = race.target.peer();
-        let (mut is_found, mut has_room) = (false, false);
+        let (mut is_found, mut error) = (false, DialError::NameNotFound);
         for address in addresses.iter().take(config.max_lookup_results) {
             let Ok((_, endpoint)) = check_address(peer, address) else { continue };
             if endpoint.is_name() && name.depth >= config.max_name_depth.saturating_sub(1) {
                 continue;
             }
-            is_found = true;
-            has_room |= race.offer(now, config, cx.peers, address, Some(&name));
+            match race.offer(now, config, cx.peers, address, Some(&name)) {
+                Offer::Taken => is_found = true,
+                // Names in a circle stand for nothing.
+                Offer::Known => is_found |= !endpoint.is_name(),
+                Offer::NoRoom => error = DialError::Cancelled,
+            }
         }
         if !is_found {
-            fail_lookup(race, cx, now, name, DialError::NameNotFound);
-        } else if !has_room {
-            fail_lookup(race, cx, now, name, DialError::Cancelled);
+            fail_lookup(race, cx, now, name, error);
         }
         self.advance(cx, now);
     }

@@ -42,6 +42,17 @@ pub(super) struct Race {
     failed: Vec<(Multiaddr, DialError)>,
 }
 
+/// What becomes of an address that is offered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Offer {
+    /// It is in the race from now on, or has failed.
+    Taken,
+    /// It was offered before.
+    Known,
+    /// There are as many as may be.
+    NoRoom,
+}
+
 /// A name that stands for addresses.
 #[derive(Clone, Debug)]
 pub(super) struct Name {
@@ -90,7 +101,7 @@ impl Race {
     }
 
     /// Takes an address, which `before` stood for, into the race. One that is not to be dialled has
-    /// failed at once. `false` if there are as many as may be.
+    /// failed at once.
     pub(super) fn offer(
         &mut self,
         now: Timestamp,
@@ -98,14 +109,14 @@ impl Race {
         peers: &PeerStore,
         address: &Multiaddr,
         before: Option<&Name>,
-    ) -> bool {
+    ) -> Offer {
         let checked = check_address(self.target.peer(), address);
         let one_spelling = checked.as_ref().map_or(address, |(address, _)| address);
         if self.offered.contains(one_spelling) {
-            return true;
+            return Offer::Known;
         }
         if self.offered.len() >= config.max_addresses {
-            return false;
+            return Offer::NoRoom;
         }
         self.offered.insert(one_spelling.clone());
         match checked {
@@ -115,7 +126,7 @@ impl Race {
                 self.failed.push((address.clone(), unsupported));
             }
         }
-        true
+        Offer::Taken
     }
 
     fn enter(

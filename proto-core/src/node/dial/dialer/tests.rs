@@ -451,3 +451,15 @@ fn a_name_for_which_there_is_no_room_is_given_up() {
     world.look_up(lookup, &[tcp(1)]);
     assert_eq!(world.outputs(), [failed(dial, &[(host, DialError::Cancelled)])]);
 }
+
+#[test]
+fn names_in_a_circle_stand_for_nothing() {
+    let mut world = World::default();
+    let (one, two) = (address("/dnsaddr/one.example"), address("/dnsaddr/two.example"));
+    let dial = world.begin(1, core::slice::from_ref(&one));
+    let (lookup, _) = world.only_lookup();
+    world.look_up(lookup, core::slice::from_ref(&two));
+    let (lookup, _) = world.only_lookup();
+    world.look_up(lookup, &[one]);
+    assert_eq!(world.outputs(), [failed(dial, &[(two, DialError::NameNotFound)])]);
+}
