@@ -22,8 +22,9 @@ pub const MAX_PROTOCOL_BYTES: usize = 4096;
 /// Bounds of a [`PeerStore`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerStoreConfig {
-    /// Peers, beside those that are connected or configured. Default: 2,000, which take 2 MiB with
-    /// common addresses and 30 MiB with the longest there can be.
+    /// Peers, beside those that are connected or configured. Default: 2,000, which take some 3 MiB
+    /// with a handful of common addresses each, and 40 MiB with as many and as long ones as there
+    /// can be.
     pub max_peers: usize,
     /// Addresses of a connected peer, beside configured ones. Default: 64.
     pub max_addresses: usize,

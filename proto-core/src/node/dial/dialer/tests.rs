@@ -101,9 +101,9 @@ impl World {
     /// The connections that were begun since the last time, with their addresses. Nothing else
     /// happened.
     fn dials(&mut self) -> Vec<(ConnectionId, Multiaddr)> {
-        let dial = |output| match output {
-            DialOutput::Dial { connection, address, .. } => (connection, address),
-            other => panic!("{other:?}"),
+        let dial = |output| {
+            let DialOutput::Dial { connection, address, .. } = output else { panic!("{output:?}") };
+            (connection, address)
         };
         self.outputs().into_iter().map(dial).collect()
     }

@@ -97,7 +97,7 @@ impl Seen {
                         let is_once = self.attempts.values().all(|other| *other != dialled);
                         assert!(is_once, "one dial for each peer and address");
                     }
-                    assert!(crate::address::peer_of(&dialled.1).is_none());
+                    assert!(peer_of(&dialled.1).is_none());
                     self.attempts.insert(connection, dialled);
                 }
                 DialOutput::Cancel(connection) => {
