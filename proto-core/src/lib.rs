@@ -161,6 +161,7 @@
 //! From connections to a peer:
 //! - [`node`]: [`node::Node`] decides who is dialled and let in, and runs the protocols that peers
 //!   speak about themselves;
+//! - [`peer_store`]: peers, their addresses, and what came of dialling them;
 //! - [`identify`]: each side says who it is;
 //! - [`host`]: [`host::Host`], a whole peer on one thread;
 //! - [`application`]: [`application::Network`], what an application sees of a peer, whatever runs
@@ -181,6 +182,7 @@ pub mod multistream;
 pub mod mux;
 pub mod node;
 pub mod noise;
+pub mod peer_store;
 pub mod pnet;
 mod protobuf;
 pub mod protocol;

@@ -125,6 +125,11 @@ pub enum DeadlineReason {
     Identify,
     /// A stream of identify must have ended by then.
     IdentifyTimeout,
+    /// An address that is dialled must have led to a connection by then, or a name must have been
+    /// looked up.
+    DialAttempt,
+    /// The next address of a peer is dialled beside those that did not answer yet.
+    DialNext,
 }
 
 impl core::fmt::Display for DeadlineReason {
@@ -145,6 +150,8 @@ impl core::fmt::Display for DeadlineReason {
             DeadlineReason::Usage => "report of use",
             DeadlineReason::Identify => "identify",
             DeadlineReason::IdentifyTimeout => "identify answer",
+            DeadlineReason::DialAttempt => "dial",
+            DeadlineReason::DialNext => "next address to dial",
         })
     }
 }

@@ -209,7 +209,7 @@ impl Protocols {
         }
     }
 
-    fn tell(&mut self, owner: Owner, input: ProtocolInput) {
+    pub(super) fn tell(&mut self, owner: Owner, input: ProtocolInput) {
         self.inputs.push_back((owner, input));
     }
 
@@ -371,7 +371,7 @@ impl Node {
             }
             ProtocolOutput::Close { peer, reason } => self.close_peer(&peer, &reason),
             ProtocolOutput::Dial { peer, addresses } => {
-                let _ = (peer, addresses);
+                self.connect_for(owner, peer, addresses);
             }
             ProtocolOutput::Protect { peer, protect } => {
                 self.protect(peer, Protector::Protocol(owner), protect);
