@@ -85,12 +85,10 @@ impl Node {
                 };
                 self.answer(command, answer);
             }
-            Some(Wanted::Protocol(owner, peer)) => {
-                if result.is_err() {
-                    self.protocols.tell(owner, ProtocolInput::DialFailed(peer));
-                }
+            Some(Wanted::Protocol(owner, peer)) if result.is_err() => {
+                self.protocols.tell(owner, ProtocolInput::DialFailed(peer));
             }
-            None => {}
+            Some(Wanted::Protocol(..)) | None => {}
         }
     }
 
