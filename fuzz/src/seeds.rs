@@ -12,13 +12,14 @@ use crate::yamux::hostile::Operation as Hostile;
 use crate::yamux::pair::Operation as Yamux;
 
 /// The targets.
-pub const TARGETS: [&str; 9] = [
+pub const TARGETS: [&str; 10] = [
     "multistream",
     "noise_payload",
     "certificate",
     "tls",
     "envelope",
     "yamux",
+    "identify",
     "frame_reader",
     "connection_pair",
     "quic_pair",
@@ -134,6 +135,10 @@ fn decoders_and_machines() -> Vec<Seed> {
     let early = Script { settings: [1, 1, 0, 0], operations: early }.encode();
     add("yamux", "data_before_its_stream", early);
     add("yamux", "pings_without_reading", attack(vec![frame(2 | 1 << 2, 0, 3); 33]));
+
+    for (name, bytes) in crate::identify::seeds() {
+        add("identify", name, bytes);
+    }
 
     // The bound, flags, chunks, lengths, raw bytes.
     add("frame_reader", "frames_in_pieces", vec![200, 3, 2, 1, 140, 3, 5, 0, 0, 0, 200, 0]);
@@ -286,6 +291,7 @@ mod tests {
                 "tls" => run(&bytes, crate::tls::run),
                 "envelope" => run(&bytes, crate::envelope::run),
                 "yamux" => run(&bytes, crate::yamux::run),
+                "identify" => run(&bytes, crate::identify::run),
                 "frame_reader" => run(&bytes, crate::frame_reader::run),
                 "connection_pair" => run(&bytes, crate::connection_pair::run),
                 "quic_pair" => run(&bytes, crate::quic_pair::run),

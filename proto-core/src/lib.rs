@@ -137,6 +137,7 @@
 //! - [`time`]: [`time::Timestamp`] comes in, [`time::Deadline`] goes out and says why;
 //! - [`rng`]: one seed, and children derived from it by label;
 //! - [`identity`]: who a node is; keys of others, bounded before they are built;
+//! - [`address`]: what a multiaddress is, whom it names, and how far it reaches;
 //! - [`record`]: what a node signed, such as its addresses, whoever hands it on;
 //! - [`protocol`], [`varint`], [`frame`]: names of protocols, and frames behind their lengths.
 //!
@@ -156,17 +157,32 @@
 //!   application, to Node, or to the ping and perf that are inside it;
 //! - [`mailbox`]: what a connection and Node say to each other, and the limits that Node grants;
 //! - [`close`]: why connections end.
+//!
+//! From connections to a peer:
+//! - [`node`]: [`node::Node`] decides who is dialled and let in, and runs the protocols that peers
+//!   speak about themselves;
+//! - [`peer_store`]: peers, their addresses, and what came of dialling them;
+//! - [`identify`]: each side says who it is;
+//! - [`host`]: [`host::Host`], a whole peer on one thread;
+//! - [`application`]: [`application::Network`], what an application sees of a peer, whatever runs
+//!   it; [`scripted`]: its double for tests.
 #![forbid(unsafe_code)]
 
+pub mod address;
+pub mod application;
 pub mod byte_mux;
 pub mod close;
 pub mod connection;
 pub mod frame;
+pub mod host;
+pub mod identify;
 pub mod identity;
 pub mod mailbox;
 pub mod multistream;
 pub mod mux;
+pub mod node;
 pub mod noise;
+pub mod peer_store;
 pub mod pnet;
 mod protobuf;
 pub mod protocol;
@@ -174,6 +190,7 @@ pub mod quic;
 pub mod record;
 pub mod recv_buffer;
 pub mod rng;
+pub mod scripted;
 pub mod send_buffer;
 pub mod time;
 pub mod tls;

@@ -111,12 +111,25 @@ pub enum DeadlineReason {
     PingTimeout,
     /// Unread streams that nobody holds are reset.
     ReceiveStall,
-    /// Buffers and leases that were not used are given back.
+    /// Buffers and leases that were not used are given back, and unused connections closed.
     Idle,
     /// A closing connection has flushed, or is cut off.
     Linger,
     /// QUIC's own timers: loss, pacing, acknowledgements, keep-alive, idle timeout, draining.
     Quic,
+    /// A protocol of Node's waits for time, or for its turn.
+    Protocol,
+    /// A connection tells Node what the application uses.
+    Usage,
+    /// Identify asks a peer again, or pushes what changed.
+    Identify,
+    /// A stream of identify must have ended by then.
+    IdentifyTimeout,
+    /// An address that is dialled must have led to a connection by then, or a name must have been
+    /// looked up.
+    DialAttempt,
+    /// The next address of a peer is dialled beside those that did not answer yet.
+    DialNext,
 }
 
 impl core::fmt::Display for DeadlineReason {
@@ -133,6 +146,12 @@ impl core::fmt::Display for DeadlineReason {
             DeadlineReason::Idle => "idle",
             DeadlineReason::Linger => "flushing at the end",
             DeadlineReason::Quic => "quic",
+            DeadlineReason::Protocol => "a protocol",
+            DeadlineReason::Usage => "report of use",
+            DeadlineReason::Identify => "identify",
+            DeadlineReason::IdentifyTimeout => "identify answer",
+            DeadlineReason::DialAttempt => "dial",
+            DeadlineReason::DialNext => "next address to dial",
         })
     }
 }
