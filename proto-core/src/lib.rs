@@ -135,6 +135,7 @@
 //! - [`time`]: [`time::Timestamp`] comes in, [`time::Deadline`] goes out and says why;
 //! - [`rng`]: one seed, and children derived from it by label;
 //! - [`identity`]: who a node is; keys of others, bounded before they are built;
+//! - [`address`]: what a multiaddress is, whom it names, and how far it reaches;
 //! - [`record`]: what a node signed, such as its addresses, whoever hands it on;
 //! - [`protocol`], [`varint`], [`frame`]: names of protocols, and frames behind their lengths.
 //!
@@ -156,6 +157,7 @@
 //! - [`close`]: why connections end.
 #![forbid(unsafe_code)]
 
+pub mod address;
 pub mod byte_mux;
 pub mod close;
 pub mod connection;
