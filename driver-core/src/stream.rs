@@ -104,6 +104,9 @@ impl AppStream {
     ) -> Poll<Result<T, ReadError>> {
         let mut state = self.link.lock();
         let result = match read(&mut state.connection.stream(self.id)) {
+            Err(ReadError::Blocked) if state.closed => {
+                Poll::Ready(Err(ReadError::ConnectionClosed))
+            }
             Err(ReadError::Blocked) => {
                 state.await_read(self.id, cx);
                 Poll::Pending
@@ -124,6 +127,9 @@ impl AppStream {
         let result = {
             let mut state = self.link.lock();
             match state.connection.stream(self.id).write(data) {
+                Err(WriteError::Blocked) if state.closed => {
+                    Poll::Ready(Err(WriteError::ConnectionClosed))
+                }
                 Err(WriteError::Blocked) => {
                     state.await_write(self.id, cx);
                     Poll::Pending

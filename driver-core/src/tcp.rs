@@ -56,7 +56,7 @@ pub(crate) async fn dial<R: Runtime>(
             let failure = dial_failure(&error);
             shared.reports.push(Report::Node(Input::DialFailed { connection: id, failure }));
         }
-        None => {}
+        None => shared.reports.push(Report::Ended(id)),
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
+use sanspeer_core::close::{CloseReason, TransportFailure};
 use sanspeer_core::connection::{Connection, ConnectionEvent, NodeRoom, OpenError};
 use sanspeer_core::identity::PeerId;
 use sanspeer_core::mailbox::{Mailbox, OpenFailure, ToConnection, ToNode};
@@ -49,7 +50,8 @@ pub(crate) struct Link {
 pub(crate) struct State {
     pub(crate) connection: Connection,
     admitted: bool,
-    closed: bool,
+    /// Nothing more will come of it.
+    pub(crate) closed: bool,
     /// What has arrived waits until more of what the connection has is read.
     pub(crate) paused: bool,
     /// Streams whose readers or writers wait. Bounded by the streams of the application.
@@ -140,7 +142,20 @@ impl Link {
         self.notify.notify();
     }
 
+    /// The last word for Node of a connection whose task was cut off.
+    pub(crate) fn cut_off(&self) -> ToNode {
+        let reason = CloseReason::TransportFailed(TransportFailure::Other);
+        ToNode::Closed { reason, usage: self.lock().connection.usage() }
+    }
+
     // The task's side.
+
+    /// The task has ended: whoever waits for the connection waits no longer.
+    pub(crate) fn abandon(&self) {
+        let mut aftermath = Aftermath::default();
+        self.lock().close(&mut aftermath);
+        aftermath.wakers.into_iter().for_each(Waker::wake);
+    }
 
     pub(crate) fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::Acquire)

@@ -71,11 +71,9 @@ impl<R: Runtime, W: Wire> ConnectionTask<R, W> {
             for message in messages {
                 state.handle_node(now, message, &mut aftermath);
             }
-            if !self.over {
-                let received = self.wire.receive(cx, &mut state.connection, now);
-                state.paused = received == Received::Paused;
-                moved |= received == Received::Something;
-            }
+            let received = self.wire.receive(cx, &mut state.connection, now);
+            state.paused = received == Received::Paused;
+            moved |= received == Received::Something;
             if state.connection.poll_timeout().is_some_and(|deadline| deadline.at <= now) {
                 state.connection.handle_timeout(now);
             }
@@ -165,5 +163,11 @@ impl<R: Runtime, W: Wire + Unpin> Future for ConnectionTask<R, W> {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+}
+
+impl<R: Runtime, W> Drop for ConnectionTask<R, W> {
+    fn drop(&mut self) {
+        self.link.abandon();
     }
 }

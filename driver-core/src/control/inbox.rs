@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use futures_channel::oneshot;
 use multiaddr::Multiaddr;
-use sanspeer_core::node::{Answer, Command, ConnectionId, Input, ListenerId};
+use sanspeer_core::node::{Answer, ArrivalId, Command, ConnectionId, Input, ListenerId};
 use sanspeer_core::quic::IncomingId;
 
 use crate::connection::link::Link;
@@ -103,6 +103,8 @@ pub(crate) enum Report<R: Runtime> {
         validated: bool,
         guest: Guest<R>,
     },
+    /// Somebody who was let in was not there any more.
+    ArrivalGone { arrival: ArrivalId, connection: ConnectionId },
     /// A connection began; its task is about to be spawned.
     Started(Arc<Link>),
     /// An endpoint has ended.

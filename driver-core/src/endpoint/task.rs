@@ -141,7 +141,7 @@ impl<R: Runtime> EndpointTask<R> {
         let unix_seconds = self.shared.runtime.unix_seconds();
         match self.machine.accept(now, incoming, unix_seconds) {
             Ok((id, mux)) => self.begin(connection, id, mux),
-            Err(_) => self.report(Input::ArrivalGone(arrival)),
+            Err(_) => self.shared.reports.push(Report::ArrivalGone { arrival, connection }),
         }
     }
 
