@@ -156,4 +156,3 @@ pub enum DialError {
     /// It was given up because another address was faster, or on request.
     Cancelled,
 }
-
