@@ -45,8 +45,12 @@ pub trait Network {
     fn read(&mut self, now: Timestamp, stream: StreamRef, max: usize) -> Result<Bytes, ReadError>;
 
     /// Queues as much of `data` as there is room for, and returns how much that was.
-    fn write(&mut self, now: Timestamp, stream: StreamRef, data: &[u8])
-    -> Result<usize, WriteError>;
+    fn write(
+        &mut self,
+        now: Timestamp,
+        stream: StreamRef,
+        data: &[u8],
+    ) -> Result<usize, WriteError>;
 
     /// Ends our direction of a stream, after everything that was written. Doing it twice is no
     /// error.

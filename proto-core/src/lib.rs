@@ -160,10 +160,12 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+pub mod application;
 pub mod byte_mux;
 pub mod close;
 pub mod connection;
 pub mod frame;
+pub mod host;
 pub mod identify;
 pub mod identity;
 pub mod mailbox;

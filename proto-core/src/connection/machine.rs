@@ -158,6 +158,12 @@ impl Connection {
         Usage { received_bytes, sent_bytes, ..self.usage }
     }
 
+    /// Whether the application has streams here, even of a connection that is over: what they had
+    /// received can still be read.
+    pub fn has_application_streams(&self) -> bool {
+        self.streams.values().any(|entry| entry.is_of_application())
+    }
+
     /// Memory that buffers hold, in bytes of capacity: of received bytes, and of bytes to be sent.
     /// 0 over QUIC, which does not tell, and over a multiplexer of someone else's.
     pub fn buffer_bytes(&self) -> (usize, usize) {
