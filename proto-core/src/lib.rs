@@ -157,6 +157,9 @@
 //!   application, to Node, or to the ping and perf that are inside it;
 //! - [`mailbox`]: what a connection and Node say to each other, and the limits that Node grants;
 //! - [`close`]: why connections end.
+//!
+//! What Node remembers:
+//! - [`peer_store`]: peers, their addresses, and what came of dialling them.
 #![forbid(unsafe_code)]
 
 pub mod address;
@@ -173,6 +176,7 @@ pub mod multistream;
 pub mod mux;
 pub mod node;
 pub mod noise;
+pub mod peer_store;
 pub mod pnet;
 mod protobuf;
 pub mod protocol;

@@ -240,7 +240,7 @@ struct Model {
 
 impl Model {
     fn count(&self, is_counted: impl Fn(&Known) -> bool) -> u32 {
-        self.connections.values().filter(|known| is_counted(known)).count() as u32
+        self.connections.values().map(|known| u32::from(is_counted(known))).sum()
     }
 
     fn same_prefix(a: Option<IpAddr>, b: IpAddr, bits: u32) -> bool {
@@ -281,7 +281,7 @@ impl Model {
 
     /// How often one place came in each window of time, against burst and rate.
     fn assert_rate(&self) {
-        let interval = self.limits.arrival_interval.as_millis() as u64;
+        let interval = self.limits.arrival_interval.as_millis();
         for (i, (ip, from)) in self.arrived.iter().enumerate() {
             let mut came = 0;
             for (other, at) in &self.arrived[i..] {
@@ -289,8 +289,8 @@ impl Model {
                     continue;
                 }
                 came += 1;
-                if let Some(more) = (at - from).checked_div(interval) {
-                    assert!(came <= u64::from(self.limits.arrival_burst) + more);
+                if let Some(more) = u128::from(at - from).checked_div(interval) {
+                    assert!(came <= u128::from(self.limits.arrival_burst) + more);
                 }
             }
         }
