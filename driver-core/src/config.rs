@@ -1,10 +1,13 @@
 //! [`Config`]: what a node is started with.
 
 use sanspeer_core::connection::ConnectionConfig;
+pub use sanspeer_core::host::SecurityProtocol;
 use sanspeer_core::identity::Identity;
-use sanspeer_core::node::NodeConfig;
+use sanspeer_core::node::{NodeConfig, Protocol};
 use sanspeer_core::quic::QuicConfig;
 use sanspeer_core::rng::Seed;
+
+use crate::error::StartError;
 
 /// What a node is started with.
 pub struct Config {
@@ -15,21 +18,14 @@ pub struct Config {
     pub seed: Option<Seed>,
     /// Numbers of Node.
     pub node: NodeConfig,
+    /// Protocols of the application's that run inside Node.
+    pub protocols: Vec<Box<dyn Protocol>>,
     /// Numbers of each connection.
     pub connection: ConnectionConfig,
     /// Numbers of QUIC.
     pub quic: QuicConfig,
     /// What secures connections over TCP, the preferred first.
     pub security: Vec<SecurityProtocol>,
-}
-
-/// What secures a connection over TCP.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SecurityProtocol {
-    /// `/noise`.
-    Noise,
-    /// `/tls/1.0.0`.
-    Tls,
 }
 
 impl Config {
@@ -39,9 +35,23 @@ impl Config {
             identity,
             seed: None,
             node: NodeConfig::default(),
+            protocols: Vec::new(),
             connection: ConnectionConfig::default(),
             quic: QuicConfig::default(),
             security: vec![SecurityProtocol::Noise, SecurityProtocol::Tls],
         }
     }
+
+    /// The same with a new Ed25519 identity, which lasts as long as the node.
+    pub fn ephemeral() -> Result<Self, StartError> {
+        Ok(Config::new(Identity::ed25519(&random_seed()?)))
+    }
+}
+
+/// A seed of the operating system's.
+pub(crate) fn random_seed() -> Result<Seed, StartError> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| StartError::Randomness(std::io::Error::other(error)))?;
+    Ok(Seed::new(bytes))
 }

@@ -4,7 +4,7 @@ use std::io;
 
 use sanspeer_core::identity::IdentityError;
 use sanspeer_core::mailbox::OpenFailure;
-use sanspeer_core::node::CommandError;
+use sanspeer_core::node::{AddProtocolError, CommandError};
 
 /// Why a node did not start.
 #[derive(Debug)]
@@ -13,6 +13,8 @@ pub enum StartError {
     Identity(IdentityError),
     /// The operating system gave no randomness.
     Randomness(io::Error),
+    /// A protocol of the application's does not fit among the others.
+    Protocol(AddProtocolError),
 }
 
 /// Why a request failed.
@@ -44,6 +46,7 @@ impl core::fmt::Display for StartError {
         match self {
             StartError::Identity(error) => write!(f, "{error}"),
             StartError::Randomness(error) => write!(f, "no randomness: {error}"),
+            StartError::Protocol(error) => write!(f, "{error}"),
         }
     }
 }

@@ -11,12 +11,11 @@ use sanspeer_core::node::{
     Answer, Command, CommandError, ConnectionId, ListenerId, Node, PeerSummary,
 };
 use sanspeer_core::protocol::ProtocolId;
-use sanspeer_core::rng::Seed;
 use sanspeer_core::time::Timestamp;
 use sanspeer_core::tls::TlsIdentity;
 
 use crate::acceptor::{Acceptor, Acceptors};
-use crate::config::Config;
+use crate::config::{Config, random_seed};
 use crate::connection::link::Link;
 use crate::control::inbox::{Inbox, Reports, Request};
 use crate::control::task::ControlTask;
@@ -76,7 +75,10 @@ pub fn start<R: Runtime>(runtime: R, config: Config) -> Result<Handle, StartErro
     let (routes, subscribers) = (Arc::<Routes>::default(), Arc::<Subscribers>::default());
     let peer_id = config.identity.peer_id();
     let now = shared.runtime.now();
-    let node = Node::new(config.node, config.identity, seed.derive("node", 0), now);
+    let mut node = Node::new(config.node, config.identity, seed.derive("node", 0), now);
+    for protocol in config.protocols {
+        node.add_protocol(protocol).map_err(StartError::Protocol)?;
+    }
     let clock = shared.runtime.clone();
     let handle = Handle {
         core: Arc::new(Core {
@@ -91,13 +93,6 @@ pub fn start<R: Runtime>(runtime: R, config: Config) -> Result<Handle, StartErro
     let runtime = shared.runtime.clone();
     runtime.spawn(ControlTask::new(node, shared, routes, subscribers, config.quic));
     Ok(handle)
-}
-
-fn random_seed() -> Result<Seed, StartError> {
-    let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| StartError::Randomness(std::io::Error::other(error)))?;
-    Ok(Seed::new(bytes))
 }
 
 impl Handle {

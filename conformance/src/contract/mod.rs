@@ -10,6 +10,7 @@
 //! - [`lifecycle`]: many connections, the end of a node, and what it leaves behind;
 //! - [`sockets`]: the runtime's own sockets and timers;
 //! - [`counting`]: a runtime that knows how many of its tasks run.
+#![allow(missing_docs, reason = "a case says in its name what it is about")]
 
 pub mod counting;
 pub mod failures;
@@ -24,7 +25,7 @@ pub use sanspeer_driver::runtime::Runtime;
 /// function and runs it to its end.
 #[macro_export]
 macro_rules! contract {
-    ($run:path) => {
+    ($run:ident) => {
         $crate::contract_cases! { $run;
             streams: tcp_noise_echoes_16_mib_with_a_half_close,
                 tcp_tls_echoes_16_mib_with_a_half_close,
@@ -65,7 +66,7 @@ macro_rules! contract {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! contract_cases {
-    ($run:path; $($module:ident: $($case:ident),+;)+) => {
+    ($run:ident; $($module:ident: $($case:ident),+;)+) => {
         $(mod $module {
             $(#[test]
             fn $case() {

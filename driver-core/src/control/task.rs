@@ -58,6 +58,7 @@ pub(crate) struct ControlTask<R: Runtime> {
     next_command: u64,
     pub(super) next_endpoint: u64,
     pub(super) dialing: DialingEndpoints,
+    begun: bool,
     timer: Option<R::Timer>,
     armed: Option<Timestamp>,
     /// The node is shut down: who asked, once the other tasks have ended.
@@ -122,10 +123,19 @@ impl<R: Runtime> ControlTask<R> {
             next_command: 0,
             next_endpoint: 0,
             dialing: DialingEndpoints::default(),
+            begun: false,
             timer: None,
             armed: None,
             ending: None,
             shutdown: None,
+        }
+    }
+
+    /// Tells Node what time it is, before everything else.
+    fn begin(&mut self) {
+        if !core::mem::replace(&mut self.begun, true) {
+            let seconds = self.shared.runtime.unix_seconds();
+            self.feed(Input::UnixTime { seconds });
         }
     }
 
@@ -324,6 +334,7 @@ impl<R: Runtime> Future for ControlTask<R> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
         this.shared.inbox.notify.begin_turn(cx);
+        this.begin();
         for _ in 0..MAX_ROUNDS {
             if this.round() {
                 continue;
