@@ -76,6 +76,9 @@ impl AppStream {
         cx: &Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<Result<usize, ReadError>> {
+        if self.ended {
+            return Poll::Ready(Ok(0));
+        }
         let result = self.poll_read_with(cx, |stream| stream.read_into(buffer));
         if let Poll::Ready(Ok(0)) = result {
             self.ended |= !buffer.is_empty();
@@ -90,6 +93,9 @@ impl AppStream {
         cx: &Context<'_>,
         max: usize,
     ) -> Poll<Result<Bytes, ReadError>> {
+        if self.ended {
+            return Poll::Ready(Ok(Bytes::new()));
+        }
         let result = self.poll_read_with(cx, |stream| stream.read(max));
         if let Poll::Ready(Ok(bytes)) = &result {
             self.ended |= bytes.is_empty() && max > 0;
@@ -111,6 +117,7 @@ impl AppStream {
                 state.await_read(self.id, cx);
                 Poll::Pending
             }
+            Err(ReadError::UnknownStream) => Poll::Ready(Err(state.end_of(self.id))),
             result => Poll::Ready(result),
         };
         // A lone proposal leaves with the first read, and reading moves the window.
@@ -133,6 +140,9 @@ impl AppStream {
                 Err(WriteError::Blocked) => {
                     state.await_write(self.id, cx);
                     Poll::Pending
+                }
+                Err(WriteError::UnknownStream) => {
+                    Poll::Ready(Err(write_error_of(state.end_of(self.id))))
                 }
                 result => Poll::Ready(result),
             }
@@ -209,6 +219,17 @@ impl AsyncWrite for AppStream {
     /// Finishes.
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.poll_finish(cx).map_err(write_error)
+    }
+}
+
+/// What a write says of a stream of which a read says this.
+fn write_error_of(error: ReadError) -> WriteError {
+    match error {
+        ReadError::Reset(code) => WriteError::Reset(code),
+        ReadError::ConnectionClosed => WriteError::ConnectionClosed,
+        ReadError::Blocked | ReadError::UnknownStream | ReadError::UnsupportedProtocol => {
+            WriteError::UnknownStream
+        }
     }
 }
 

@@ -7,8 +7,8 @@ use std::task::{Context, Poll, Waker};
 
 use sanspeer_core::close::{CloseReason, TransportFailure};
 use sanspeer_core::connection::{Connection, ConnectionEvent, NodeRoom, OpenError};
-use sanspeer_core::mailbox::{Mailbox, OpenFailure, ToConnection, ToNode};
-use sanspeer_core::mux::StreamId;
+use sanspeer_core::mailbox::{Mailbox, OpenFailure, StreamEnd, ToConnection, ToNode};
+use sanspeer_core::mux::{ReadError, StreamId};
 use sanspeer_core::node::ConnectionId;
 use sanspeer_core::protocol::ProtocolId;
 use sanspeer_core::time::Timestamp;
@@ -57,6 +57,9 @@ pub(crate) struct State {
     waits: BTreeMap<StreamId, Wait>,
     /// Streams that were opened with several protocols, likewise.
     openings: BTreeMap<StreamId, Opening>,
+    /// Why streams are gone that the application did not end itself, until it drops them. Bounded
+    /// like `waits`.
+    ends: BTreeMap<StreamId, ReadError>,
     /// Tasks of the application that wait until a stream can be opened.
     openers: Vec<Waker>,
     /// Streams that were finished and dropped, and how many bytes of them may still be discarded.
@@ -97,6 +100,7 @@ impl Link {
                 paused: false,
                 waits: BTreeMap::new(),
                 openings: BTreeMap::new(),
+                ends: BTreeMap::new(),
                 openers: Vec::new(),
                 abandoned: BTreeMap::new(),
             }),
@@ -262,14 +266,22 @@ impl Link {
     pub(crate) fn accept(self: &Arc<Self>, id: StreamId) -> Option<AppStream> {
         let (peer, protocol) = {
             let mut state = self.lock();
-            (state.connection.peer()?, state.connection.accept_stream(id)?)
+            let Some(protocol) = state.connection.accept_stream(id) else {
+                state.ends.remove(&id);
+                return None;
+            };
+            (state.connection.peer()?, protocol)
         };
         Some(AppStream::new(Arc::clone(self), id, peer, Some(protocol)))
     }
 
     /// Resets a stream that nobody wants.
     pub(crate) fn refuse(&self, id: StreamId) {
-        self.lock().connection.stream(id).reset(0);
+        {
+            let mut state = self.lock();
+            state.connection.stream(id).reset(0);
+            state.ends.remove(&id);
+        }
         self.notify.notify();
     }
 }
@@ -316,6 +328,10 @@ impl State {
             }
             ConnectionEvent::OpenFailed { stream, failure } => {
                 self.end_opening(stream, Err(failure), aftermath);
+                // A refusal is for the stream itself to say.
+                if failure != OpenFailure::UnsupportedProtocol {
+                    self.ends.insert(stream, ReadError::Reset(0));
+                }
                 self.wake_reader(stream, aftermath);
                 self.wake_writer(stream, aftermath);
             }
@@ -326,10 +342,12 @@ impl State {
             ConnectionEvent::Writable(stream) | ConnectionEvent::Stopped { stream, .. } => {
                 self.wake_writer(stream, aftermath);
             }
-            ConnectionEvent::Ended { stream, .. } => {
+            ConnectionEvent::Ended { stream, end } => {
+                if self.abandoned.remove(&stream).is_none() {
+                    self.ends.insert(stream, read_error(end));
+                }
                 self.wake_reader(stream, aftermath);
                 self.wake_writer(stream, aftermath);
-                self.abandoned.remove(&stream);
             }
             ConnectionEvent::Closed { .. } => self.close(aftermath),
         }
@@ -371,6 +389,11 @@ impl State {
         }
     }
 
+    /// Why a read or write of a stream fails that is not there.
+    pub(crate) fn end_of(&self, stream: StreamId) -> ReadError {
+        self.ends.get(&stream).copied().unwrap_or(ReadError::UnknownStream)
+    }
+
     pub(crate) fn await_read(&mut self, stream: StreamId, cx: &Context<'_>) {
         set_waker(&mut self.waits.entry(stream).or_default().reader, cx);
     }
@@ -404,6 +427,7 @@ impl State {
     pub(crate) fn drop_stream(&mut self, stream: StreamId, finished: bool) {
         self.waits.remove(&stream);
         self.openings.remove(&stream);
+        self.ends.remove(&stream);
         if finished && !self.closed {
             self.abandoned.insert(stream, MAX_DISCARDED_BYTES);
             self.discard(stream);
@@ -419,7 +443,7 @@ impl State {
             match stream.read(*left) {
                 Ok(bytes) if bytes.is_empty() => break true,
                 Ok(bytes) => *left = left.saturating_sub(bytes.len()),
-                Err(sanspeer_core::mux::ReadError::Blocked) => break false,
+                Err(ReadError::Blocked) => break false,
                 Err(_) => break true,
             }
             if *left == 0 {
@@ -430,6 +454,22 @@ impl State {
         if over {
             self.abandoned.remove(&id);
         }
+    }
+}
+
+/// What a read says of a stream that has ended so.
+fn read_error(end: StreamEnd) -> ReadError {
+    match end {
+        StreamEnd::Reset(code) => ReadError::Reset(code),
+        StreamEnd::ConnectionClosed => ReadError::ConnectionClosed,
+        StreamEnd::Finished
+        | StreamEnd::ResetByUs
+        | StreamEnd::FrameTooLong { .. }
+        | StreamEnd::MalformedLength
+        | StreamEnd::TruncatedFrame
+        | StreamEnd::CreditExceeded
+        | StreamEnd::NegotiationTimedOut
+        | StreamEnd::ReceiveStall => ReadError::Reset(0),
     }
 }
 
