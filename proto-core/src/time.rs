@@ -121,6 +121,11 @@ pub enum DeadlineReason {
     Protocol,
     /// A connection tells Node what the application uses.
     Usage,
+    /// An address that is dialled must have led to a connection by then, or a name must have been
+    /// looked up.
+    DialAttempt,
+    /// The next address of a peer is dialled beside those that did not answer yet.
+    DialNext,
 }
 
 impl core::fmt::Display for DeadlineReason {
@@ -139,6 +144,8 @@ impl core::fmt::Display for DeadlineReason {
             DeadlineReason::Quic => "quic",
             DeadlineReason::Protocol => "a protocol",
             DeadlineReason::Usage => "report of use",
+            DeadlineReason::DialAttempt => "dial",
+            DeadlineReason::DialNext => "next address to dial",
         })
     }
 }

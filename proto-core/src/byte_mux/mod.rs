@@ -25,3 +25,6 @@ pub use machine::{ByteMux, ByteMuxSetup};
 pub(crate) use records::Sealer;
 pub use records::{MAX_RECORD_BYTES, RecordError};
 pub use security::Security;
+
+#[cfg(test)]
+mod tests;

@@ -153,6 +153,7 @@ pub enum DialError {
     NameNotFound,
     /// It was not tried: this address fails too often, and the next attempt is later.
     BackedOff,
-    /// It was given up because another address was faster, or on request.
+    /// It was given up, because another address was faster or on request; or it is a name, and what
+    /// it stands for is more than may be dialled.
     Cancelled,
 }

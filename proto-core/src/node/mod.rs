@@ -12,7 +12,7 @@
 //! - `connections`: what is known of each connection and peer; `admission`: who is let in, and the
 //!   ends of connections, under [`limits`]; `peers`: which connection of a peer is preferred; `lease`: the windows
 //!   that connections share; `idle` and `protect`: which unused ones are closed;
-//! - `dialling`: connections that we begin;
+//! - `dialling`: connections that we begin, as [`dial`] races them;
 //! - `listeners`: what is listened on, and what is announced;
 //! - `protocols`: whose a stream is, and what each protocol is told;
 //! - `commands`: what is asked and answered.
@@ -22,6 +22,7 @@ pub mod command;
 mod commands;
 pub mod config;
 mod connections;
+pub mod dial;
 mod dialling;
 pub mod event;
 mod idle;
@@ -40,6 +41,7 @@ mod words;
 
 pub use command::{Answer, Command, CommandError, DialError, PeerSummary};
 pub use config::NodeConfig;
+pub use dial::{DialConfig, DialContext, DialOutput, DialRequest, Dialer};
 pub use event::{Connected, NodeEvent};
 pub use ids::{ArrivalId, CommandId, ConnectionId, DialId, Ids, ListenerId, LookupId, StreamRef};
 pub use input::{DialFailure, Input, ListenFailure};

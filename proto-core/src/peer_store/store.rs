@@ -22,8 +22,9 @@ pub const MAX_PROTOCOL_BYTES: usize = 4096;
 /// Bounds of a [`PeerStore`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerStoreConfig {
-    /// Peers, beside those that are connected or configured. Default: 2,000, which take 2 MiB with
-    /// common addresses and 30 MiB with the longest there can be.
+    /// Peers, beside those that are connected or configured. Default: 2,000, which take some 3 MiB
+    /// with a handful of common addresses each, and 40 MiB with as many and as long ones as there
+    /// can be.
     pub max_peers: usize,
     /// Addresses of a connected peer, beside configured ones. Default: 64.
     pub max_addresses: usize,
@@ -67,6 +68,11 @@ impl PeerStore {
     /// Nobody is known yet. `own` is never kept.
     pub fn new(own: PeerId, config: PeerStoreConfig) -> Self {
         PeerStore { own, config, peers: BTreeMap::new() }
+    }
+
+    /// Who we are.
+    pub fn own(&self) -> PeerId {
+        self.own
     }
 
     /// Remembers an address of a peer. What is known of it stays; a worthier source replaces the
@@ -323,7 +329,8 @@ impl KnownPeer {
         known.heard_at = now;
     }
 
-    fn by_worth(&self) -> Vec<Multiaddr> {
+    /// Its addresses, the worthiest first.
+    pub(crate) fn by_worth(&self) -> Vec<Multiaddr> {
         let mut addresses: Vec<_> = self.addresses.iter().collect();
         addresses.sort_by_key(|(_, known)| core::cmp::Reverse(known.worth()));
         addresses.into_iter().map(|(address, _)| address.clone()).collect()

@@ -1,5 +1,7 @@
 //! Two connections joined in memory, in virtual time.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
+#![allow(dead_code, unreachable_pub, unused_imports, reason = "each test file uses a part of it")]
+
+mod shaking;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -16,6 +18,8 @@ use sanspeer_core::protocol::ProtocolId;
 use sanspeer_core::rng::{Rng, Seed};
 use sanspeer_core::time::Timestamp;
 use sanspeer_core::tls::TlsIdentity;
+
+pub use shaking::{Hand, Records, Shaking, sent, shake};
 
 /// A protocol of the application's in every test.
 pub const ECHO: &str = "/test/echo/1.0.0";
