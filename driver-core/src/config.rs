@@ -1,5 +1,7 @@
 //! [`Config`]: what a node is started with.
 
+use std::net::SocketAddr;
+
 use sanspeer_core::connection::ConnectionConfig;
 pub use sanspeer_core::host::SecurityProtocol;
 use sanspeer_core::identity::Identity;
@@ -24,6 +26,8 @@ pub struct Config {
     pub connection: ConnectionConfig,
     /// Numbers of QUIC.
     pub quic: QuicConfig,
+    /// Who is asked for the TXT records of `/dnsaddr`; the system's servers if empty.
+    pub dns_servers: Vec<SocketAddr>,
     /// What secures connections over TCP, the preferred first.
     pub security: Vec<SecurityProtocol>,
 }
@@ -38,6 +42,7 @@ impl Config {
             protocols: Vec::new(),
             connection: ConnectionConfig::default(),
             quic: QuicConfig::default(),
+            dns_servers: Vec::new(),
             security: vec![SecurityProtocol::Noise, SecurityProtocol::Tls],
         }
     }

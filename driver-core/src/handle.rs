@@ -68,6 +68,7 @@ pub fn start<R: Runtime>(runtime: R, config: Config) -> Result<Handle, StartErro
         identity: config.identity.clone(),
         tls,
         security: config.security,
+        dns_servers: config.dns_servers,
         seed: seed.derive("driver", 0),
         connection: Arc::new(config.connection),
         runtime,

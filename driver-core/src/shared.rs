@@ -1,6 +1,7 @@
 //! [`Shared`]: what every part of a node's driver holds.
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use sanspeer_core::byte_mux::Security;
@@ -32,6 +33,8 @@ pub(crate) struct Shared<R: Runtime> {
     pub(crate) identity: Identity,
     pub(crate) tls: TlsIdentity,
     pub(crate) security: Vec<SecurityProtocol>,
+    /// The system's if empty.
+    pub(crate) dns_servers: Vec<SocketAddr>,
     /// Of connections and endpoints; each derives its own.
     pub(crate) seed: Seed,
     pub(crate) connection: Arc<ConnectionConfig>,
