@@ -1,5 +1,6 @@
 //! [`Config`]: what a node is started with.
 
+use std::io::Write;
 use std::net::SocketAddr;
 
 use sanspeer_core::connection::ConnectionConfig;
@@ -30,6 +31,9 @@ pub struct Config {
     pub dns_servers: Vec<SocketAddr>,
     /// What secures connections over TCP, the preferred first.
     pub security: Vec<SecurityProtocol>,
+    /// Where the log of Node is written, see [`crate::log`]. Node waits for each write, so it is
+    /// buffered.
+    pub log: Option<Box<dyn Write + Send>>,
 }
 
 impl Config {
@@ -44,6 +48,7 @@ impl Config {
             quic: QuicConfig::default(),
             dns_servers: Vec::new(),
             security: vec![SecurityProtocol::Noise, SecurityProtocol::Tls],
+            log: None,
         }
     }
 

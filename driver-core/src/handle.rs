@@ -21,6 +21,7 @@ use crate::control::inbox::{Inbox, Reports, Request};
 use crate::control::task::ControlTask;
 use crate::error::{OpenStreamError, RequestError, StartError};
 use crate::events::{Events, Subscribers};
+use crate::log::NodeLog;
 use crate::routes::Routes;
 use crate::runtime::Runtime;
 use crate::shared::Shared;
@@ -92,7 +93,8 @@ pub fn start<R: Runtime>(runtime: R, config: Config) -> Result<Handle, StartErro
         }),
     };
     let runtime = shared.runtime.clone();
-    runtime.spawn(ControlTask::new(node, shared, routes, subscribers, config.quic));
+    let log = config.log.map(NodeLog::new);
+    runtime.spawn(ControlTask::new(node, shared, routes, subscribers, config.quic, log));
     Ok(handle)
 }
 

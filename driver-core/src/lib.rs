@@ -10,7 +10,7 @@
 //! - `tcp`, `endpoint`: dialling and listening, over TCP and QUIC; `dns`: names in addresses;
 //! - `connection`: a task and a lock for each connection;
 //! - `control`: the task that owns [`sanspeer_core::node::Node`], and `routes`, the preferred
-//!   connection of each peer;
+//!   connection of each peer; [`log`]: what it was told, to be replayed;
 //! - [`handle`], [`acceptor`], [`stream`] and [`events`]: what an application holds;
 //! - [`config`], [`error`]: what a node starts with, and what can go wrong.
 //!
@@ -26,6 +26,7 @@ pub mod error;
 pub mod events;
 mod failure;
 pub mod handle;
+pub mod log;
 pub mod memory;
 mod notify;
 mod routes;

@@ -19,6 +19,7 @@ use super::outputs::Listener;
 use crate::connection::link::Link;
 use crate::endpoint::{EndpointId, EndpointLink};
 use crate::events::Subscribers;
+use crate::log::NodeLog;
 use crate::routes::Routes;
 use crate::runtime::{Runtime, Timer};
 use crate::shared::Shared;
@@ -43,6 +44,7 @@ pub(crate) struct ControlTask<R: Runtime> {
     pub(super) routes: Arc<Routes>,
     pub(super) subscribers: Arc<Subscribers>,
     pub(super) quic: QuicConfig,
+    log: Option<NodeLog>,
     /// Bounded by the connection limits, and connections that are not quite over.
     pub(super) connections: BTreeMap<ConnectionId, Known>,
     /// Bounded by the listeners' backlogs.
@@ -105,6 +107,7 @@ impl<R: Runtime> ControlTask<R> {
         routes: Arc<Routes>,
         subscribers: Arc<Subscribers>,
         quic: QuicConfig,
+        log: Option<NodeLog>,
     ) -> Self {
         ControlTask {
             node,
@@ -112,6 +115,7 @@ impl<R: Runtime> ControlTask<R> {
             routes,
             subscribers,
             quic,
+            log,
             connections: BTreeMap::new(),
             guests: BTreeMap::new(),
             listeners: BTreeMap::new(),
@@ -142,8 +146,14 @@ impl<R: Runtime> ControlTask<R> {
     /// Gives Node an input and does what it wants done.
     pub(super) fn feed(&mut self, input: Input) {
         let now = self.shared.runtime.now();
+        if let Some(log) = &mut self.log {
+            log.input(now, &input);
+        }
         self.node.handle(now, input);
         while let Some(output) = self.node.poll() {
+            if let Some(log) = &mut self.log {
+                log.output(&output);
+            }
             self.apply(output);
         }
     }
@@ -322,6 +332,9 @@ impl<R: Runtime> ControlTask<R> {
         self.shared.inbox.close();
         self.subscribers.close();
         self.replies.clear();
+        if let Some(mut log) = self.log.take() {
+            log.finish();
+        }
         for reply in self.ending.take().into_iter().flatten() {
             let _ = reply.send(Answer::Done);
         }
