@@ -4,6 +4,7 @@
 //! The targets themselves are one line each (`fuzz_targets/`). This library does not need a
 //! sanitizer, so that `cargo test` runs every seed on any toolchain.
 //!
+//! - [`identify`]: messages against `prost`, the machine against any node;
 //! - [`frame_reader`]: length-delimited frames against a plain reader;
 //! - [`multistream`]: dialer and listener against each other, and each against arbitrary bytes;
 //! - [`noise_payload`]: the handshake, its payloads made by `snow` and `prost`;
@@ -14,6 +15,7 @@
 pub mod chunks;
 pub mod connection_pair;
 pub mod frame_reader;
+pub mod identify;
 pub mod multistream;
 pub mod noise_payload;
 pub mod pattern;

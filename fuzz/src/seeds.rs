@@ -10,8 +10,8 @@ use crate::yamux::hostile::Operation as Hostile;
 use crate::yamux::pair::Operation as Yamux;
 
 /// The targets.
-pub const TARGETS: [&str; 5] =
-    ["multistream", "noise_payload", "yamux", "frame_reader", "connection_pair"];
+pub const TARGETS: [&str; 6] =
+    ["multistream", "noise_payload", "yamux", "identify", "frame_reader", "connection_pair"];
 
 /// One input.
 #[derive(Debug)]
@@ -117,6 +117,10 @@ pub fn all() -> Vec<Seed> {
     let early = Script { settings: [1, 1, 0, 0], operations: early }.encode();
     add("yamux", "data_before_its_stream", early);
     add("yamux", "pings_without_reading", attack(vec![frame(2 | 1 << 2, 0, 3); 33]));
+
+    for (name, bytes) in crate::identify::seeds() {
+        add("identify", name, bytes);
+    }
 
     // The bound, flags, chunks, lengths, raw bytes.
     add("frame_reader", "frames_in_pieces", vec![200, 3, 2, 1, 140, 3, 5, 0, 0, 0, 200, 0]);
@@ -262,6 +266,7 @@ mod tests {
                 "multistream" => run(&bytes, crate::multistream::run),
                 "noise_payload" => run(&bytes, crate::noise_payload::run),
                 "yamux" => run(&bytes, crate::yamux::run),
+                "identify" => run(&bytes, crate::identify::run),
                 "frame_reader" => run(&bytes, crate::frame_reader::run),
                 "connection_pair" => run(&bytes, crate::connection_pair::run),
                 other => panic!("no target {other}"),

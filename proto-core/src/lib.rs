@@ -160,6 +160,13 @@
 //!
 //! What Node remembers:
 //! - [`peer_store`]: peers, their addresses, and what came of dialling them.
+//! From connections to a peer:
+//! - [`node`]: [`node::Node`] decides who is dialled and let in, and runs the protocols that peers
+//!   speak about themselves;
+//! - [`identify`]: each side says who it is;
+//! - [`host`]: [`host::Host`], a whole peer on one thread;
+//! - [`application`]: [`application::Network`], what an application sees of a peer, whatever runs
+//!   it; [`scripted`]: its double for tests.
 #![forbid(unsafe_code)]
 
 pub mod address;
@@ -184,6 +191,7 @@ pub mod quic;
 pub mod record;
 pub mod recv_buffer;
 pub mod rng;
+pub mod scripted;
 pub mod send_buffer;
 pub mod time;
 pub mod tls;

@@ -126,6 +126,10 @@ pub enum DeadlineReason {
     DialAttempt,
     /// The next address of a peer is dialled beside those that did not answer yet.
     DialNext,
+    /// Identify asks a peer again, or pushes what changed.
+    Identify,
+    /// A stream of identify must have ended by then.
+    IdentifyTimeout,
 }
 
 impl core::fmt::Display for DeadlineReason {
@@ -146,6 +150,8 @@ impl core::fmt::Display for DeadlineReason {
             DeadlineReason::Usage => "report of use",
             DeadlineReason::DialAttempt => "dial",
             DeadlineReason::DialNext => "next address to dial",
+            DeadlineReason::Identify => "identify",
+            DeadlineReason::IdentifyTimeout => "identify answer",
         })
     }
 }

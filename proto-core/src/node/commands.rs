@@ -121,6 +121,7 @@ impl Node {
 
     /// Tells every connection what is spoken now.
     fn protocols_changed(&mut self) {
+        self.announce_protocols();
         let open: Vec<ConnectionId> = self
             .connections
             .all_open()

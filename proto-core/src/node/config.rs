@@ -3,15 +3,18 @@
 use core::time::Duration;
 
 use super::limits::ConnectionLimits;
+use crate::identify::IdentifyConfig;
 use crate::mailbox::Lease;
 
 /// Numbers of a [`super::Node`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeConfig {
+    /// Who we say that we are, and how often we ask others.
+    pub identify: IdentifyConfig,
     /// How many connections there may be.
     pub limits: ConnectionLimits,
     /// A connection that nobody has used for so long is closed; never if `None`. Used is one with
-    /// a stream of Node's or of the application's; pings do not count. At least 2 s count, since a
+    /// a stream of Node's or of the application's; ping and identify do not count. At least 2 s count, since a
     /// connection reports its use once a second.
     pub idle_timeout: Option<Duration>,
     /// Of two connections that come from two sides dialling each other at once, the one that is
@@ -34,6 +37,7 @@ impl Default for NodeConfig {
     /// Unused connections are closed after 60 s, surplus ones after 5 s; pings go out every 15 s.
     fn default() -> Self {
         NodeConfig {
+            identify: IdentifyConfig::default(),
             limits: ConnectionLimits::default(),
             idle_timeout: Some(Duration::from_secs(60)),
             surplus_grace: Duration::from_secs(5),

@@ -118,9 +118,6 @@ impl Node {
         }
     }
 
-    /// What we announce is another set of addresses.
-    fn addresses_changed(&mut self) {}
-
     pub(super) fn add_external_address(&mut self, address: Multiaddr) {
         if self.listeners.external.insert(address) {
             self.addresses_changed();

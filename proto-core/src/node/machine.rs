@@ -18,6 +18,7 @@ use super::output::Output;
 use super::protect::Protection;
 use super::protocol::Protocol;
 use super::protocols::{AddProtocolError, Protocols};
+use crate::identify::Identify;
 use crate::identity::Identity;
 use crate::mailbox::ToConnection;
 use crate::rng::Seed;
@@ -54,8 +55,9 @@ impl Node {
     /// A node that does nothing yet. Everything that it draws at random follows from `seed`.
     pub fn new(config: NodeConfig, identity: Identity, seed: Seed, now: Timestamp) -> Self {
         let _ = seed;
-        Node {
-            protocols: Protocols::new(config.perf),
+        let identify = Identify::new(config.identify.clone(), identity.clone());
+        let mut node = Node {
+            protocols: Protocols::new(identify, config.perf),
             limits: Limits::new(config.limits.clone()),
             config,
             identity,
@@ -70,7 +72,9 @@ impl Node {
             shutting_down: false,
             started: false,
             outputs: VecDeque::new(),
-        }
+        };
+        node.announce_protocols();
+        node
     }
 
     /// Adds a protocol of the application's, before the first input. A log of the inputs replays
@@ -79,7 +83,9 @@ impl Node {
         if self.started {
             return Err(AddProtocolError::Started);
         }
-        self.protocols.add(protocol)
+        self.protocols.add(protocol)?;
+        self.announce_protocols();
+        Ok(())
     }
 
     /// Who we are.
@@ -112,7 +118,7 @@ impl Node {
             }
             Input::Command { id, command } => self.handle_command(id, command),
             Input::UnixTime { seconds } => {
-                let _ = seconds;
+                self.protocols.identify.set_unix_time(now, seconds);
             }
             Input::Timeout => self.handle_timeout(now),
         }

@@ -14,7 +14,8 @@
 //!   that connections share; `idle` and `protect`: which unused ones are closed;
 //! - `dialling`: connections that we begin, as [`dial`] races them;
 //! - `listeners`: what is listened on, and what is announced;
-//! - `protocols`: whose a stream is, and what each protocol is told;
+//! - `protocols`: whose a stream is, and what each protocol is told; `identified`: what identify
+//!   says of us and hears of others;
 //! - `commands`: what is asked and answered.
 
 mod admission;
@@ -25,6 +26,7 @@ mod connections;
 pub mod dial;
 mod dialling;
 pub mod event;
+mod identified;
 mod idle;
 pub mod ids;
 pub mod input;

@@ -89,6 +89,7 @@ impl Node {
                 ids.sort_by_key(|id| *id != known.preferred);
                 let rtt =
                     ids.iter().find_map(|id| self.connections.open(*id).and_then(|open| open.rtt));
+                let info = self.protocols.identify.info(peer);
                 PeerSummary {
                     peer: *peer,
                     connections: ids
@@ -96,8 +97,8 @@ impl Node {
                         .filter_map(|id| self.connections.connected(id))
                         .collect(),
                     rtt,
-                    agent: None,
-                    protocols: Vec::new(),
+                    agent: info.map(|info| info.agent.clone()),
+                    protocols: info.map_or_else(Vec::new, |info| info.protocols.clone()),
                 }
             })
             .collect()

@@ -11,9 +11,11 @@ use super::ids::{CommandId, ConnectionId, StreamRef};
 use super::machine::Node;
 use super::protect::Protector;
 use super::protocol::{Accepted, Protocol, ProtocolInput, ProtocolOutput};
+use crate::identify::Identify;
 use crate::mailbox::{
     OpenFailure, Owner as TableOwner, ProtocolTable, RequestId, StreamEnd, ToConnection, ToNode,
 };
+use crate::multistream::SupportedProtocols;
 use crate::mux::{Role, StreamId};
 use crate::protocol::ProtocolId;
 use crate::time::{Deadline, DeadlineReason, Timestamp};
@@ -25,6 +27,8 @@ const TURN_INPUTS: usize = 4096;
 /// Whose a stream is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Owner {
+    /// Identify.
+    Identify,
     /// A protocol that was added, by its place.
     Added(usize),
 }
@@ -50,6 +54,7 @@ struct Request {
 
 /// The protocols, and what is theirs.
 pub(super) struct Protocols {
+    pub(super) identify: Identify,
     added: Vec<Box<dyn Protocol>>,
     /// Who takes the streams of a protocol id.
     takers: BTreeMap<ProtocolId, Owner>,
@@ -77,10 +82,12 @@ fn requests_of(connection: ConnectionId) -> core::ops::RangeInclusive<(Connectio
 }
 
 impl Protocols {
-    /// Ping, and perf if it is served.
-    pub(super) fn new(perf: bool) -> Self {
+    /// Ping, identify, and perf if it is served.
+    pub(super) fn new(identify: Identify, perf: bool) -> Self {
         let table = ProtocolTable::new();
-        Protocols {
+        let accepted = identify.accepts();
+        let mut protocols = Protocols {
+            identify,
             added: Vec::new(),
             takers: BTreeMap::new(),
             table: if perf { table.with_perf() } else { table },
@@ -88,7 +95,9 @@ impl Protocols {
             requests: BTreeMap::new(),
             next_request: 0,
             inputs: VecDeque::new(),
-        }
+        };
+        protocols.register(Owner::Identify, accepted);
+        protocols
     }
 
     pub(super) fn add(&mut self, protocol: Box<dyn Protocol>) -> Result<(), AddProtocolError> {
@@ -100,14 +109,18 @@ impl Protocols {
         if let Some(taken) = accepted.iter().find(|row| self.is_taken(&row.protocol)) {
             return Err(AddProtocolError::ProtocolTaken(taken.protocol.clone()));
         }
+        self.register(owner, accepted);
+        self.added.push(protocol);
+        Ok(())
+    }
+
+    fn register(&mut self, owner: Owner, accepted: Vec<Accepted>) {
         for Accepted { protocol, max_frame_bytes, max_inbound_streams } in accepted {
             let table = core::mem::take(&mut self.table);
             let row = TableOwner::Node { max_frame_bytes };
             self.table = table.with(protocol.clone(), row, max_inbound_streams);
             self.takers.insert(protocol, owner);
         }
-        self.added.push(protocol);
-        Ok(())
     }
 
     fn is_taken(&self, protocol: &ProtocolId) -> bool {
@@ -146,25 +159,36 @@ impl Protocols {
     }
 
     fn owners(&self) -> impl Iterator<Item = Owner> + use<> {
-        (0..self.added.len()).map(Owner::Added)
+        core::iter::once(Owner::Identify).chain((0..self.added.len()).map(Owner::Added))
     }
 
     fn get(&self, owner: Owner) -> Option<&dyn Protocol> {
         match owner {
+            Owner::Identify => Some(&self.identify),
             Owner::Added(place) => self.added.get(place).map(|protocol| &**protocol),
         }
     }
 
     fn get_mut(&mut self, owner: Owner) -> Option<&mut (dyn Protocol + 'static)> {
         match owner {
+            Owner::Identify => Some(&mut self.identify),
             Owner::Added(place) => self.added.get_mut(place).map(|protocol| &mut **protocol),
         }
     }
 
-    /// Whether a connection has streams of Node's, or is asked for some.
+    /// Whether a connection has streams of Node's, or is asked for some. Who it is with is asked
+    /// now and then, which is no use of it.
     pub(super) fn uses(&self, connection: ConnectionId) -> bool {
-        self.streams.range(streams_of(connection)).next().is_some()
-            || self.requests.range(requests_of(connection)).next().is_some()
+        let streams = self.streams.range(streams_of(connection)).map(|(_, owner)| *owner);
+        let requests = self.requests.range(requests_of(connection)).map(|(_, open)| open.owner);
+        streams.chain(requests).any(|owner| owner != Owner::Identify)
+    }
+
+    /// The protocol ids that connections are told, in a fixed order.
+    pub(super) fn protocol_ids(&self) -> Vec<ProtocolId> {
+        let mut ids = Vec::new();
+        self.table.for_each(&mut |id| ids.push(id.clone()));
+        ids
     }
 
     /// When a protocol waits for time, or for its turn.
@@ -314,14 +338,20 @@ impl Node {
             let Some((owner, input)) = self.protocols.inputs.pop_front() else { break };
             let Some(protocol) = self.protocols.get_mut(owner) else { continue };
             protocol.handle(now, input);
-            while let Some(output) =
-                self.protocols.get_mut(owner).and_then(|protocol| protocol.poll())
-            {
-                self.apply(now, owner, output);
-            }
+            self.drain_protocol(now, owner);
         }
+        // It may have been told something outside of its inputs.
+        self.drain_protocol(now, Owner::Identify);
+        self.take_identified(now);
         if self.protocols.inputs.is_empty() {
             self.protocols.inputs = VecDeque::new();
+        }
+    }
+
+    fn drain_protocol(&mut self, now: Timestamp, owner: Owner) {
+        while let Some(output) = self.protocols.get_mut(owner).and_then(|protocol| protocol.poll())
+        {
+            self.apply(now, owner, output);
         }
     }
 
