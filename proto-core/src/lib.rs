@@ -160,6 +160,7 @@
 //!
 //! What Node remembers:
 //! - [`peer_store`]: peers, their addresses, and what came of dialling them.
+//!
 //! From connections to a peer:
 //! - [`node`]: [`node::Node`] decides who is dialled and let in, and runs the protocols that peers
 //!   speak about themselves;

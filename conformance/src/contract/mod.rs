@@ -8,6 +8,7 @@
 //! - [`streams`]: what two peers do with streams, over every transport;
 //! - [`failures`]: what a remote or the system does wrong;
 //! - [`lifecycle`]: many connections, the end of a node, and what it leaves behind;
+//! - [`names`]: names in addresses;
 //! - [`sockets`]: the runtime's own sockets and timers;
 //! - [`counting`]: a runtime that knows how many of its tasks run.
 #![allow(missing_docs, reason = "a case says in its name what it is about")]
@@ -15,6 +16,7 @@
 pub mod counting;
 pub mod failures;
 pub mod lifecycle;
+pub mod names;
 pub mod sockets;
 pub mod streams;
 pub mod world;
@@ -55,6 +57,10 @@ macro_rules! contract {
                 a_dropped_handle_shuts_the_node_down,
                 an_address_is_free_after_unlisten_and_connections_stay,
                 connections_come_and_go_without_a_trace;
+            names: dnsaddr_is_followed_to_its_addresses,
+                a_long_answer_about_dnsaddr_comes_over_tcp,
+                a_name_of_nothing_is_said,
+                a_host_name_is_dialled_over_both_transports;
             sockets: a_timer_is_due_and_can_be_set_again,
                 a_stream_moves_what_there_is_room_for,
                 a_host_is_looked_up;
