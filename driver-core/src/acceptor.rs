@@ -9,12 +9,14 @@ use std::future::poll_fn;
 use std::sync::{Arc, Mutex, RwLock};
 use std::task::{Context, Poll, Waker};
 
+use sanspeer_core::application::AppEvent;
 use sanspeer_core::mux::StreamId;
 use sanspeer_core::node::Command;
 use sanspeer_core::protocol::ProtocolId;
 
 use crate::connection::link::Link;
-use crate::control::inbox::{Inbox, Request};
+use crate::control::inbox::{Inbox, Reply, Request};
+use crate::observer::Observer;
 use crate::stream::AppStream;
 use crate::sync::{lock, read, write};
 
@@ -46,6 +48,8 @@ struct Inner {
     /// Bounded by [`MAX_QUEUED_STREAMS`].
     streams: VecDeque<(Arc<Link>, StreamId)>,
     waker: Option<Waker>,
+    /// Who hears of each stream that is offered.
+    observer: Option<Arc<Observer>>,
     /// Connections that have more. Bounded by how many connections there are.
     blocked: Vec<Arc<Link>>,
     closed: bool,
@@ -95,6 +99,11 @@ impl Acceptor {
         &self.protocol
     }
 
+    /// Tells an observer of each stream that is offered from now on.
+    pub(crate) fn observe(&self, observer: &Arc<Observer>) {
+        lock(&self.queue.inner).observer = Some(Arc::clone(observer));
+    }
+
     /// The next stream; `None` when the node has shut down.
     pub async fn accept(&mut self) -> Option<AppStream> {
         poll_fn(|cx| self.poll_accept(cx)).await
@@ -130,7 +139,7 @@ impl Drop for Acceptor {
         self.queue.close();
         let command = Command::RemoveProtocol(self.protocol.clone());
         // A node that is gone takes no streams either.
-        let _ = self.inbox.push_request(Request { command, reply: None });
+        let _ = self.inbox.push_request(Request { command, reply: Reply::Nobody });
     }
 }
 
@@ -142,7 +151,7 @@ impl core::fmt::Debug for Acceptor {
 
 impl Queue {
     fn offer(&self, link: &Arc<Link>, stream: StreamId) -> Offer {
-        let waker = {
+        let (waker, observer) = {
             let mut inner = lock(&self.inner);
             if inner.closed {
                 return Offer::Closed;
@@ -154,10 +163,13 @@ impl Queue {
                 return Offer::Full;
             }
             inner.streams.push_back((Arc::clone(link), stream));
-            inner.waker.take()
+            (inner.waker.take(), inner.observer.clone())
         };
         if let Some(waker) = waker {
             waker.wake();
+        }
+        if let Some(observer) = observer {
+            observer.push(AppEvent::Inbound);
         }
         Offer::Taken
     }

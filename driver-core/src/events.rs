@@ -45,8 +45,18 @@ pub(crate) struct Subscribers {
 
 #[derive(Default)]
 struct Inner {
-    queues: Vec<Weak<Mutex<Queue>>>,
+    /// Bounded by the application's subscriptions.
+    listeners: Vec<Weak<dyn Listener>>,
     closed: bool,
+}
+
+/// Somebody who listens.
+pub(crate) trait Listener: Send + Sync {
+    /// Node says something.
+    fn hear(&self, event: &NodeEvent);
+
+    /// The node is gone.
+    fn close(&self);
 }
 
 impl Events {
@@ -90,46 +100,60 @@ impl core::fmt::Debug for Events {
 impl Subscribers {
     pub(crate) fn subscribe(&self) -> Events {
         let queue = Arc::<Mutex<Queue>>::default();
-        let closed = {
-            let mut inner = lock(&self.inner);
-            inner.queues.retain(|queue| queue.strong_count() > 0);
-            inner.queues.push(Arc::downgrade(&queue));
-            inner.closed
-        };
-        lock(&queue).closed = closed;
+        let listener: Arc<dyn Listener> = Arc::<Mutex<Queue>>::clone(&queue);
+        self.add(&listener);
         Events { queue }
     }
 
-    pub(crate) fn tell(&self, event: &NodeEvent) {
-        for queue in self.queues() {
-            let waker = {
-                let mut queue = lock(&queue);
-                if queue.events.len() >= MAX_WAITING_EVENTS {
-                    queue.events.pop_front();
-                    queue.missed = queue.missed.saturating_add(1);
-                }
-                queue.events.push_back(event.clone());
-                queue.waker.take()
-            };
-            wake(waker);
+    /// Tells `listener` from now on, as long as it is there.
+    pub(crate) fn add(&self, listener: &Arc<dyn Listener>) {
+        let closed = {
+            let mut inner = lock(&self.inner);
+            inner.listeners.retain(|listener| listener.strong_count() > 0);
+            inner.listeners.push(Arc::downgrade(listener));
+            inner.closed
+        };
+        if closed {
+            listener.close();
         }
+    }
+
+    pub(crate) fn tell(&self, event: &NodeEvent) {
+        self.listeners().iter().for_each(|listener| listener.hear(event));
     }
 
     /// The node is gone.
     pub(crate) fn close(&self) {
         lock(&self.inner).closed = true;
-        for queue in self.queues() {
-            let waker = {
-                let mut queue = lock(&queue);
-                queue.closed = true;
-                queue.waker.take()
-            };
-            wake(waker);
-        }
+        self.listeners().iter().for_each(|listener| listener.close());
     }
 
-    fn queues(&self) -> Vec<Arc<Mutex<Queue>>> {
-        lock(&self.inner).queues.iter().filter_map(Weak::upgrade).collect()
+    fn listeners(&self) -> Vec<Arc<dyn Listener>> {
+        lock(&self.inner).listeners.iter().filter_map(Weak::upgrade).collect()
+    }
+}
+
+impl Listener for Mutex<Queue> {
+    fn hear(&self, event: &NodeEvent) {
+        let waker = {
+            let mut queue = lock(self);
+            if queue.events.len() >= MAX_WAITING_EVENTS {
+                queue.events.pop_front();
+                queue.missed = queue.missed.saturating_add(1);
+            }
+            queue.events.push_back(event.clone());
+            queue.waker.take()
+        };
+        wake(waker);
+    }
+
+    fn close(&self) {
+        let waker = {
+            let mut queue = lock(self);
+            queue.closed = true;
+            queue.waker.take()
+        };
+        wake(waker);
     }
 }
 

@@ -17,7 +17,7 @@ use sanspeer_core::tls::TlsIdentity;
 use crate::acceptor::{Acceptor, Acceptors};
 use crate::config::{Config, random_seed};
 use crate::connection::link::Link;
-use crate::control::inbox::{Inbox, Reports, Request};
+use crate::control::inbox::{Inbox, Reply, Reports, Request};
 use crate::control::task::ControlTask;
 use crate::error::{OpenStreamError, RequestError, StartError};
 use crate::events::{Events, Subscribers};
@@ -31,15 +31,15 @@ use crate::tasks::Tasks;
 /// A running node. Cloning shares it; when the last one is dropped, the node shuts down.
 #[derive(Clone)]
 pub struct Handle {
-    core: Arc<Core>,
+    pub(crate) core: Arc<Core>,
 }
 
-struct Core {
-    peer_id: PeerId,
-    inbox: Arc<Inbox>,
-    routes: Arc<Routes>,
-    acceptors: Arc<Acceptors>,
-    subscribers: Arc<Subscribers>,
+pub(crate) struct Core {
+    pub(crate) peer_id: PeerId,
+    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) routes: Arc<Routes>,
+    pub(crate) acceptors: Arc<Acceptors>,
+    pub(crate) subscribers: Arc<Subscribers>,
     /// The runtime's clock.
     now: Box<dyn Fn() -> Timestamp + Send + Sync>,
 }
@@ -262,7 +262,7 @@ impl Handle {
         let (reply, answer) = oneshot::channel();
         self.core
             .inbox
-            .push_request(Request { command, reply: Some(reply) })
+            .push_request(Request { command, reply: Reply::Task(reply) })
             .map_err(|_| RequestError::NodeGone)?;
         match answer.await {
             Ok(Answer::Failed(error)) => Err(RequestError::Failed(error)),
@@ -284,7 +284,7 @@ fn unexpected(answer: Answer) -> RequestError {
 
 impl Drop for Core {
     fn drop(&mut self) {
-        let _ = self.inbox.push_request(Request { command: Command::Shutdown, reply: None });
+        let _ = self.inbox.push_request(Request { command: Command::Shutdown, reply: Reply::Nobody });
     }
 }
 

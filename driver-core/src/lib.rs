@@ -12,6 +12,7 @@
 //! - `control`: the task that owns [`sanspeer_core::node::Node`], and `routes`, the preferred
 //!   connection of each peer; [`log`]: what it was told, to be replayed;
 //! - [`handle`], [`acceptor`], [`stream`] and [`events`]: what an application holds;
+//! - [`network`]: the same without waiting, as [`sanspeer_core::application::Network`];
 //! - [`config`], [`error`]: what a node starts with, and what can go wrong.
 //!
 //! Nobody holds two locks, wakes a task while holding one, or waits inside one.
@@ -28,7 +29,9 @@ mod failure;
 pub mod handle;
 pub mod log;
 pub mod memory;
+pub mod network;
 mod notify;
+mod observer;
 mod routes;
 pub mod runtime;
 mod shared;
@@ -45,4 +48,5 @@ pub use events::{Event, Events};
 pub use handle::{Addresses, Handle, start};
 pub use multiaddr::Multiaddr;
 pub use sanspeer_core;
+pub use network::PolledHandle;
 pub use stream::AppStream;

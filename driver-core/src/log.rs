@@ -209,6 +209,8 @@ mod tests {
 
     use super::*;
 
+    const FIRST_ID: u64 = 1;
+
     #[derive(Clone, Default)]
     struct Buffer(Arc<Mutex<Vec<u8>>>);
 
@@ -228,7 +230,8 @@ mod tests {
     }
 
     fn inputs() -> Vec<Input> {
-        let connection = ConnectionId(0);
+        // The first that a node names.
+        let connection = ConnectionId(FIRST_ID);
         let peer = Identity::ed25519(&Seed::from_u64(2)).peer_id();
         let usage = sanspeer_core::mailbox::Usage::default();
         vec![
@@ -239,7 +242,7 @@ mod tests {
             },
             Input::Arrival {
                 arrival: ArrivalId(0),
-                listener: ListenerId(0),
+                listener: ListenerId(FIRST_ID),
                 remote: "/ip4/192.0.2.1/tcp/1234".parse().unwrap(),
                 validated: true,
             },

@@ -26,6 +26,12 @@ pub trait Runtime: Clone + Send + Sync + Unpin + 'static {
     /// Runs a task to its end, whoever called this.
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static);
 
+    /// Runs the task of `cx` again, after others have had their turn, and those that wait for
+    /// sockets among them.
+    fn yield_turn(&self, cx: &mut Context<'_>) {
+        cx.waker().wake_by_ref();
+    }
+
     /// The instant at which its time is [`Timestamp::ZERO`].
     fn epoch(&self) -> Instant;
 

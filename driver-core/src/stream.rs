@@ -14,6 +14,7 @@ use sanspeer_core::node::ConnectionId;
 use sanspeer_core::protocol::ProtocolId;
 
 use crate::connection::link::Link;
+use crate::observer::Observer;
 
 /// One stream, which goes to its connection directly: no other task is between.
 ///
@@ -48,6 +49,11 @@ impl AppStream {
             return Poll::Ready(Ok(()));
         }
         self.link.poll_opened(cx, self.id).map_ok(|protocol| self.protocol = Some(protocol))
+    }
+
+    /// Tells an observer what happens to the stream from now on.
+    pub(crate) fn observe(&self, observer: &Arc<Observer>) {
+        self.link.observe(self.id, observer);
     }
 
     /// Who is at the other end.

@@ -162,7 +162,7 @@ impl<R: Runtime, D: Door<R>> Future for ListenerTask<R, D> {
                 Poll::Pending => return Poll::Pending,
             }
         }
-        cx.waker().wake_by_ref();
+        this.shared.runtime.yield_turn(cx);
         Poll::Pending
     }
 }

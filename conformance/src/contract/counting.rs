@@ -5,6 +5,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Context;
 use std::time::Instant;
 
 use sanspeer_core::time::Timestamp;
@@ -50,6 +51,10 @@ impl<R: Runtime> Runtime for Counting<R> {
             task.await;
             drop(running);
         });
+    }
+
+    fn yield_turn(&self, cx: &mut Context<'_>) {
+        self.inner.yield_turn(cx);
     }
 
     fn epoch(&self) -> Instant {

@@ -8,7 +8,7 @@ use sanspeer_core::close::TransportFailure;
 use sanspeer_core::connection::Connection;
 use sanspeer_core::time::Timestamp;
 
-use super::wire::{Received, Wire};
+use super::wire::{Received, Sent, Wire};
 use crate::failure::transport_failure;
 use crate::runtime::ByteStream;
 
@@ -125,8 +125,8 @@ impl<S: ByteStream> Wire for ByteWire<S> {
         cx: &mut Context<'_>,
         connection: &mut Connection,
         now: Timestamp,
-    ) -> bool {
-        let mut sent = false;
+    ) -> Sent {
+        let mut sent = Sent::Nothing;
         for _ in 0..MAX_CALLS {
             if self.write_failed.is_some() {
                 break;
@@ -135,7 +135,7 @@ impl<S: ByteStream> Wire for ByteWire<S> {
             match self.stream.try_write_vectored(&[IoSlice::new(bytes)]) {
                 Ok(n) => {
                     connection.handle_transmitted(n);
-                    sent = true;
+                    sent = Sent::Some;
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -148,7 +148,7 @@ impl<S: ByteStream> Wire for ByteWire<S> {
                 // The remote may have said why before it closed: first read on.
                 Err(error) => {
                     self.write_failed = Some(transport_failure(&error));
-                    sent = true;
+                    sent = Sent::Some;
                 }
             }
         }

@@ -5,17 +5,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
+use sanspeer_core::application::AppEvent;
 use sanspeer_core::close::{CloseReason, TransportFailure};
 use sanspeer_core::connection::{Connection, ConnectionEvent, NodeRoom, OpenError};
+use sanspeer_core::identity::PeerId;
 use sanspeer_core::mailbox::{Mailbox, OpenFailure, StreamEnd, ToConnection, ToNode};
 use sanspeer_core::mux::{ReadError, StreamId};
-use sanspeer_core::node::ConnectionId;
+use sanspeer_core::node::{ConnectionId, StreamRef};
 use sanspeer_core::protocol::ProtocolId;
 use sanspeer_core::time::Timestamp;
 
 use crate::control::inbox::Inbox;
 use crate::error::OpenStreamError;
 use crate::notify::Notify;
+use crate::observer::Observer;
 use crate::stream::AppStream;
 use crate::sync::lock;
 
@@ -60,6 +63,8 @@ pub(crate) struct State {
     /// Why streams are gone that the application did not end itself, until it drops them. Bounded
     /// like `waits`.
     ends: BTreeMap<StreamId, ReadError>,
+    /// Who hears what happens to streams, likewise.
+    observers: BTreeMap<StreamId, Arc<Observer>>,
     /// Tasks of the application that wait until a stream can be opened.
     openers: Vec<Waker>,
     /// Streams that were finished and dropped, and how many bytes of them may still be discarded.
@@ -74,7 +79,7 @@ struct Wait {
 }
 
 enum Opening {
-    Waiting(Waker),
+    Waiting(Option<Waker>),
     Over(Result<ProtocolId, OpenFailure>),
 }
 
@@ -86,6 +91,8 @@ pub(crate) struct Aftermath {
     pub(crate) inbound: Vec<(StreamId, ProtocolId)>,
     /// Bounded by the room there was.
     pub(crate) to_node: Vec<ToNode>,
+    /// What happened to streams that are observed.
+    pub(crate) observed: Vec<(Arc<Observer>, AppEvent)>,
 }
 
 impl Link {
@@ -101,6 +108,7 @@ impl Link {
                 waits: BTreeMap::new(),
                 openings: BTreeMap::new(),
                 ends: BTreeMap::new(),
+                observers: BTreeMap::new(),
                 openers: Vec::new(),
                 abandoned: BTreeMap::new(),
             }),
@@ -178,6 +186,7 @@ impl Link {
     /// Does what was left for when the lock is released.
     pub(crate) fn settle(self: &Arc<Self>, aftermath: &mut Aftermath) {
         aftermath.wakers.drain(..).for_each(Waker::wake);
+        aftermath.observed.drain(..).for_each(|(observer, event)| observer.push(event));
         if aftermath.to_node.is_empty() {
             return;
         }
@@ -208,39 +217,63 @@ impl Link {
         now: Timestamp,
         protocols: &[ProtocolId],
     ) -> Poll<Result<AppStream, OpenStreamError>> {
-        let (id, peer) = {
+        let opened = {
             let mut state = self.lock();
-            let id = match state.connection.open(now, protocols) {
-                Ok(id) => id,
-                Err(OpenError::NotOpen) if state.admitted || state.closed => {
-                    return Poll::Ready(Err(OpenStreamError::ConnectionClosed));
-                }
+            let opened = state.open(now, protocols);
+            match &opened {
+                Err(OpenError::NotOpen) if state.admitted || state.closed => {}
                 Err(OpenError::NotOpen | OpenError::Limit(_)) => {
-                    if !state.openers.iter().any(|waker| waker.will_wake(cx.waker())) {
-                        state.openers.push(cx.waker().clone());
-                    }
+                    state.await_room(cx);
                     return Poll::Pending;
                 }
-                Err(OpenError::Exhausted) => {
-                    return Poll::Ready(Err(OpenStreamError::Exhausted));
-                }
-                Err(OpenError::Proposals(count)) => {
-                    return Poll::Ready(Err(OpenStreamError::Proposals(count)));
-                }
-            };
-            if protocols.len() > 1 {
-                state.openings.insert(id, Opening::Waiting(cx.waker().clone()));
+                Ok(_) | Err(OpenError::Exhausted | OpenError::Proposals(_)) => {}
             }
-            (id, state.connection.peer())
+            opened
         };
-        let Some(peer) = peer else {
-            return Poll::Ready(Err(OpenStreamError::ConnectionClosed));
+        Poll::Ready(match opened {
+            Ok((id, peer)) => Ok(self.opened(id, peer, protocols)),
+            Err(OpenError::NotOpen | OpenError::Limit(_)) => Err(OpenStreamError::ConnectionClosed),
+            Err(OpenError::Exhausted) => Err(OpenStreamError::Exhausted),
+            Err(OpenError::Proposals(count)) => Err(OpenStreamError::Proposals(count)),
+        })
+    }
+
+    /// Opens a stream at once, for an observer.
+    pub(crate) fn open_observed(
+        self: &Arc<Self>,
+        now: Timestamp,
+        protocols: &[ProtocolId],
+        observer: &Arc<Observer>,
+    ) -> Result<AppStream, OpenError> {
+        let (id, peer) = {
+            let mut state = self.lock();
+            let (id, peer) = state.open(now, protocols)?;
+            state.observers.insert(id, Arc::clone(observer));
+            (id, peer)
         };
-        if protocols.len() > 1 {
-            self.notify.notify();
-        }
-        let protocol = protocols.first().filter(|_| protocols.len() == 1).cloned();
-        Poll::Ready(Ok(AppStream::new(Arc::clone(self), id, peer, protocol)))
+        Ok(self.opened(id, peer, protocols))
+    }
+
+    fn opened(
+        self: &Arc<Self>,
+        id: StreamId,
+        peer: PeerId,
+        protocols: &[ProtocolId],
+    ) -> AppStream {
+        let lone = match protocols {
+            [protocol] => Some(protocol.clone()),
+            _ => {
+                // Several are proposed at once.
+                self.notify.notify();
+                None
+            }
+        };
+        AppStream::new(Arc::clone(self), id, peer, lone)
+    }
+
+    /// Tells an observer what happens to a stream from now on.
+    pub(crate) fn observe(&self, id: StreamId, observer: &Arc<Observer>) {
+        self.lock().observers.insert(id, Arc::clone(observer));
     }
 
     /// Waits for the protocol of a stream that was opened with several.
@@ -252,7 +285,7 @@ impl Link {
         let mut state = self.lock();
         match state.openings.get_mut(&id) {
             Some(Opening::Waiting(waker)) => {
-                waker.clone_from(cx.waker());
+                set_waker(waker, cx);
                 Poll::Pending
             }
             Some(Opening::Over(_)) | None => match state.openings.remove(&id) {
@@ -287,6 +320,27 @@ impl Link {
 }
 
 impl State {
+    /// Opens a stream; also says to whom.
+    fn open(
+        &mut self,
+        now: Timestamp,
+        protocols: &[ProtocolId],
+    ) -> Result<(StreamId, PeerId), OpenError> {
+        let peer = self.connection.peer().ok_or(OpenError::NotOpen)?;
+        let id = self.connection.open(now, protocols)?;
+        if protocols.len() > 1 {
+            self.openings.insert(id, Opening::Waiting(None));
+        }
+        Ok((id, peer))
+    }
+
+    /// Wakes the task of `cx` when a stream may be opened again.
+    fn await_room(&mut self, cx: &Context<'_>) {
+        if !self.openers.iter().any(|waker| waker.will_wake(cx.waker())) {
+            self.openers.push(cx.waker().clone());
+        }
+    }
+
     /// Gives the connection a message of Node's.
     pub(crate) fn handle_node(
         &mut self,
@@ -303,9 +357,15 @@ impl State {
 
     /// Takes the connection's events, and what it has for Node. Whether something is left for Node
     /// for want of `room`.
-    pub(crate) fn take_events(&mut self, room: usize, aftermath: &mut Aftermath) -> bool {
+    pub(crate) fn take_events(
+        &mut self,
+        connection: ConnectionId,
+        room: usize,
+        aftermath: &mut Aftermath,
+    ) -> bool {
         loop {
             while let Some(event) = self.connection.poll_event() {
+                self.tell_observer(connection, &event, aftermath);
                 self.handle_event(event, aftermath);
             }
             let starved = aftermath.to_node.len() >= room;
@@ -314,6 +374,45 @@ impl State {
                 Some(message) => aftermath.to_node.push(message),
                 None => return starved,
             }
+        }
+    }
+
+    /// Notes what the observer of a stream is to hear.
+    fn tell_observer(
+        &self,
+        connection: ConnectionId,
+        event: &ConnectionEvent,
+        aftermath: &mut Aftermath,
+    ) {
+        if self.observers.is_empty() {
+            return;
+        }
+        let at = |stream: &StreamId| StreamRef { connection, stream: *stream };
+        let (stream, event) = match event {
+            ConnectionEvent::Opened { stream, protocol } => {
+                let protocol = protocol.clone();
+                (stream, AppEvent::Opened { stream: at(stream), protocol })
+            }
+            ConnectionEvent::OpenFailed { stream, failure } => {
+                (stream, AppEvent::OpenFailed { stream: at(stream), failure: *failure })
+            }
+            ConnectionEvent::Readable(stream) => (stream, AppEvent::Readable(at(stream))),
+            ConnectionEvent::Writable(stream) => (stream, AppEvent::Writable(at(stream))),
+            ConnectionEvent::Finished(stream) => (stream, AppEvent::Finished(at(stream))),
+            ConnectionEvent::Stopped { stream, code } => {
+                (stream, AppEvent::Stopped { stream: at(stream), code: *code })
+            }
+            ConnectionEvent::Ended { stream, end } => {
+                (stream, AppEvent::Ended { stream: at(stream), end: *end })
+            }
+            // What concerns the connection, Node tells.
+            ConnectionEvent::Secured { .. }
+            | ConnectionEvent::Inbound { .. }
+            | ConnectionEvent::Perf(_)
+            | ConnectionEvent::Closed { .. } => return,
+        };
+        if let Some(observer) = self.observers.get(stream) {
+            aftermath.observed.push((Arc::clone(observer), event));
         }
     }
 
@@ -383,7 +482,7 @@ impl State {
     ) {
         let Some(opening) = self.openings.get_mut(&stream) else { return };
         match core::mem::replace(opening, Opening::Over(result)) {
-            Opening::Waiting(waker) => aftermath.wakers.push(waker),
+            Opening::Waiting(waker) => aftermath.wakers.extend(waker),
             // The first answer counts.
             Opening::Over(earlier) => *opening = Opening::Over(earlier),
         }
@@ -428,6 +527,7 @@ impl State {
         self.waits.remove(&stream);
         self.openings.remove(&stream);
         self.ends.remove(&stream);
+        self.observers.remove(&stream);
         if finished && !self.closed {
             self.abandoned.insert(stream, MAX_DISCARDED_BYTES);
             self.discard(stream);

@@ -10,7 +10,7 @@ use sanspeer_core::connection::Connection;
 use sanspeer_core::quic::{FromEndpoint, QuicConnectionId, QuicTransmit, ToEndpoint};
 use sanspeer_core::time::Timestamp;
 
-use super::wire::{Received, Wire};
+use super::wire::{Received, Sent, Wire};
 use crate::endpoint::socket::{try_send, with_scratch};
 use crate::endpoint::{Datagrams, EndpointLink, FromConnection};
 use crate::runtime::UdpPoller;
@@ -18,8 +18,8 @@ use crate::runtime::UdpPoller;
 /// Datagrams that one call of the socket sends at most.
 const MAX_SEGMENTS: usize = 32;
 
-/// Calls of the socket in one round.
-const MAX_SENDS: usize = 8;
+/// Calls of the socket in one turn. More would fill the remote's socket before it is read.
+const MAX_SENDS: usize = 4;
 
 /// Datagrams that one round gives to the connection.
 const MAX_RECEIVED: usize = 256;
@@ -41,9 +41,9 @@ pub(crate) struct QuicWire {
     drained: bool,
 }
 
-/// What came of sending.
-enum Sent {
-    All,
+/// What came of one call of the socket.
+enum Call {
+    Sent,
     Nothing,
     Blocked,
 }
@@ -91,20 +91,43 @@ impl QuicWire {
         true
     }
 
-    fn send_next(&mut self, connection: &mut Connection, now: Timestamp) -> Sent {
+    fn send_next(&mut self, connection: &mut Connection, now: Timestamp) -> Call {
         with_scratch(|scratch| {
             let Some(transmit) = connection.poll_datagrams(now, self.max_segments, scratch) else {
-                return Sent::Nothing;
+                return Call::Nothing;
             };
             match try_send(&*self.endpoint.socket, &transmit, scratch) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     let bytes = scratch[..transmit.size.min(scratch.len())].to_vec();
                     self.blocked = Some((transmit, bytes));
-                    Sent::Blocked
+                    Call::Blocked
                 }
-                Ok(()) | Err(_) => Sent::All,
+                Ok(()) | Err(_) => Call::Sent,
             }
         })
+    }
+}
+
+impl QuicWire {
+    fn send(
+        &mut self,
+        cx: &mut Context<'_>,
+        connection: &mut Connection,
+        now: Timestamp,
+    ) -> Sent {
+        if !self.send_blocked(cx) {
+            return Sent::Nothing;
+        }
+        let mut sent = Sent::Nothing;
+        for _ in 0..MAX_SENDS {
+            match self.send_next(connection, now) {
+                Call::Sent => sent = Sent::Some,
+                Call::Nothing => return sent,
+                Call::Blocked if self.send_blocked(cx) => sent = Sent::Some,
+                Call::Blocked => return sent,
+            }
+        }
+        Sent::Most
     }
 }
 
@@ -136,27 +159,13 @@ impl Wire for QuicWire {
         cx: &mut Context<'_>,
         connection: &mut Connection,
         now: Timestamp,
-    ) -> bool {
-        let mut any = false;
-        if self.send_blocked(cx) {
-            for _ in 0..MAX_SENDS {
-                match self.send_next(connection, now) {
-                    Sent::All => any = true,
-                    Sent::Nothing => break,
-                    Sent::Blocked => {
-                        if !self.send_blocked(cx) {
-                            break;
-                        }
-                        any = true;
-                    }
-                }
-            }
-        }
+    ) -> Sent {
+        let sent = self.send(cx, connection, now);
         while let Some(event) = connection.poll_endpoint_event() {
             self.drained |= event.is_last();
             self.to_endpoint.push(event);
         }
-        any
+        sent
     }
 
     fn settle(&mut self) {

@@ -9,7 +9,7 @@ use sanspeer_core::mailbox::ToConnection;
 use sanspeer_core::time::Timestamp;
 
 use super::link::{Aftermath, Link};
-use super::wire::{Received, Wire};
+use super::wire::{Received, Sent, Wire};
 use crate::acceptor::{Acceptors, Waiting};
 use crate::runtime::{Runtime, Timer};
 
@@ -38,6 +38,8 @@ pub(crate) struct ConnectionTask<R: Runtime, W> {
 enum Round {
     /// Something moved, so something else may now.
     Moved,
+    /// As much was sent as one turn may.
+    Spent,
     /// Nothing is left to do until something happens, or until a deadline.
     Idle { deadline: Option<Timestamp> },
     /// The connection is over, and its wire is too.
@@ -66,6 +68,7 @@ impl<R: Runtime, W: Wire> ConnectionTask<R, W> {
         self.wire.prepare();
         let now = self.runtime.now();
         let mut moved = !messages.is_empty();
+        let sent;
         let (starved, deadline) = {
             let mut state = self.link.lock();
             for message in messages {
@@ -77,8 +80,8 @@ impl<R: Runtime, W: Wire> ConnectionTask<R, W> {
             if state.connection.poll_timeout().is_some_and(|deadline| deadline.at <= now) {
                 state.connection.handle_timeout(now);
             }
-            let starved = state.take_events(room, &mut aftermath);
-            moved |= self.wire.transmit(cx, &mut state.connection, now);
+            let starved = state.take_events(self.link.id, room, &mut aftermath);
+            sent = self.wire.transmit(cx, &mut state.connection, now);
             state.retry_openers(&mut aftermath);
             self.over = state.connection.is_closed();
             (starved, state.connection.poll_timeout().map(|deadline| deadline.at))
@@ -88,8 +91,11 @@ impl<R: Runtime, W: Wire> ConnectionTask<R, W> {
         moved |= starved && self.link.set_starved();
         self.wire.settle();
         self.offer(&mut aftermath);
-        if moved {
-            return Round::Moved;
+        match sent {
+            Sent::Most => return Round::Spent,
+            Sent::Some => return Round::Moved,
+            Sent::Nothing if moved => return Round::Moved,
+            Sent::Nothing => {}
         }
         if !self.over {
             return Round::Idle { deadline };
@@ -153,6 +159,7 @@ impl<R: Runtime, W: Wire + Unpin> Future for ConnectionTask<R, W> {
             }
             match this.round(cx) {
                 Round::Moved => {}
+                Round::Spent => break,
                 Round::Over => return Poll::Ready(()),
                 Round::Idle { deadline } => {
                     if !this.poll_timer(cx, deadline) {
@@ -161,7 +168,7 @@ impl<R: Runtime, W: Wire + Unpin> Future for ConnectionTask<R, W> {
                 }
             }
         }
-        cx.waker().wake_by_ref();
+        this.runtime.yield_turn(cx);
         Poll::Pending
     }
 }

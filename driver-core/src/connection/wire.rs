@@ -16,6 +16,17 @@ pub(crate) enum Received {
     Paused,
 }
 
+/// What came of sending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sent {
+    /// Nothing, for want of something to send or of room.
+    Nothing,
+    /// Something.
+    Some,
+    /// As much as one turn may; others go first.
+    Most,
+}
+
 /// What carries a connection's bytes. Each call does a bounded amount of work, and leaves a waker
 /// for what it waits for.
 pub(crate) trait Wire: Send + 'static {
@@ -30,13 +41,13 @@ pub(crate) trait Wire: Send + 'static {
         now: Timestamp,
     ) -> Received;
 
-    /// Sends what the connection has. Whether that was anything.
+    /// Sends what the connection has.
     fn transmit(
         &mut self,
         cx: &mut Context<'_>,
         connection: &mut Connection,
         now: Timestamp,
-    ) -> bool;
+    ) -> Sent;
 
     /// Ends a round, after the connection is unlocked.
     fn settle(&mut self);

@@ -6,13 +6,15 @@ use std::sync::{Arc, Mutex};
 
 use futures_channel::oneshot;
 use multiaddr::Multiaddr;
-use sanspeer_core::node::{Answer, ArrivalId, Command, ConnectionId, Input, ListenerId};
+use sanspeer_core::application::AppEvent;
+use sanspeer_core::node::{Answer, ArrivalId, Command, CommandId, ConnectionId, Input, ListenerId};
 use sanspeer_core::quic::IncomingId;
 
 use crate::connection::link::Link;
 use crate::endpoint::{EndpointId, EndpointLink};
 use crate::memory::MemoryStream;
 use crate::notify::Notify;
+use crate::observer::Observer;
 use crate::runtime::Runtime;
 use crate::sync::lock;
 
@@ -37,8 +39,28 @@ struct Requests {
 /// A command of the application's.
 pub(crate) struct Request {
     pub(crate) command: Command,
-    /// Who waits for the answer, if anybody does.
-    pub(crate) reply: Option<oneshot::Sender<Answer>>,
+    pub(crate) reply: Reply,
+}
+
+/// Who waits for the answer to a command.
+pub(crate) enum Reply {
+    /// Nobody.
+    Nobody,
+    /// A task of the application's.
+    Task(oneshot::Sender<Answer>),
+    /// An observer, which knows the command by this id.
+    Observer(Arc<Observer>, CommandId),
+}
+
+impl Reply {
+    pub(crate) fn send(self, answer: Answer) {
+        match self {
+            Reply::Nobody => {}
+            // Who asked may be gone.
+            Reply::Task(task) => drop(task.send(answer)),
+            Reply::Observer(observer, id) => observer.push(AppEvent::Answer { id, answer }),
+        }
+    }
 }
 
 impl Inbox {

@@ -14,7 +14,7 @@ use sanspeer_core::node::{
 use sanspeer_core::quic::QuicConfig;
 use sanspeer_core::time::Timestamp;
 
-use super::inbox::{Guest, Report, Request};
+use super::inbox::{Guest, Reply, Report, Request};
 use super::outputs::Listener;
 use crate::connection::link::Link;
 use crate::endpoint::{EndpointId, EndpointLink};
@@ -52,7 +52,7 @@ pub(crate) struct ControlTask<R: Runtime> {
     pub(super) listeners: BTreeMap<ListenerId, Listener>,
     pub(super) endpoints: BTreeMap<EndpointId, Arc<EndpointLink>>,
     /// Who waits for the answer to a command: as many as the application has asked.
-    replies: BTreeMap<CommandId, oneshot::Sender<Answer>>,
+    replies: BTreeMap<CommandId, Reply>,
     /// Connections with messages for Node that were not taken yet.
     links: VecDeque<Arc<Link>>,
     reports: VecDeque<Report<R>>,
@@ -63,8 +63,10 @@ pub(crate) struct ControlTask<R: Runtime> {
     begun: bool,
     timer: Option<R::Timer>,
     armed: Option<Timestamp>,
-    /// The node is shut down: who asked, once the other tasks have ended.
-    pub(super) ending: Option<Vec<oneshot::Sender<Answer>>>,
+    /// All connections are over, and the other tasks are ending.
+    ending: bool,
+    /// Who wants to hear of the end: as many as the application has asked.
+    waiting_for_end: Vec<Reply>,
     /// The command that shuts the node down.
     shutdown: Option<CommandId>,
 }
@@ -130,7 +132,8 @@ impl<R: Runtime> ControlTask<R> {
             begun: false,
             timer: None,
             armed: None,
-            ending: None,
+            ending: false,
+            waiting_for_end: Vec::new(),
             shutdown: None,
         }
     }
@@ -209,33 +212,29 @@ impl<R: Runtime> ControlTask<R> {
         let is_shutdown = request.command == Command::Shutdown;
         if is_shutdown && self.shutdown.is_some() {
             // It is under way; who asks once more waits for the same end.
-            if let (Some(ending), Some(reply)) = (&mut self.ending, request.reply) {
-                ending.push(reply);
-            }
+            self.waiting_for_end.push(request.reply);
             return;
         }
         if is_shutdown {
             self.shutdown = Some(id);
         }
-        if let Some(reply) = request.reply {
-            self.replies.insert(id, reply);
-        }
+        self.replies.insert(id, request.reply);
         self.feed(Input::Command { id, command: request.command });
     }
 
     pub(super) fn answer(&mut self, id: CommandId, answer: Answer) {
-        let reply = self.replies.remove(&id);
+        let Some(reply) = self.replies.remove(&id) else { return };
         if self.shutdown == Some(id) {
-            self.begin_ending(reply);
-        } else if let Some(reply) = reply {
-            // Who asked may be gone.
-            let _ = reply.send(answer);
+            self.waiting_for_end.push(reply);
+            self.begin_ending();
+        } else {
+            reply.send(answer);
         }
     }
 
     /// All connections are over: ends every task.
-    fn begin_ending(&mut self, reply: Option<oneshot::Sender<Answer>>) {
-        self.ending = Some(reply.into_iter().collect());
+    fn begin_ending(&mut self) {
+        self.ending = true;
         for known in self.connections.values_mut() {
             match known {
                 Known::Expected { cancel, .. } => *cancel = None,
@@ -279,7 +278,7 @@ impl<R: Runtime> ControlTask<R> {
     }
 
     fn start(&mut self, link: Arc<Link>) {
-        if self.ending.is_some() {
+        if self.ending {
             link.stop();
         }
         let running = Known::Running { link: Arc::clone(&link), closed: false };
@@ -335,8 +334,8 @@ impl<R: Runtime> ControlTask<R> {
         if let Some(mut log) = self.log.take() {
             log.finish();
         }
-        for reply in self.ending.take().into_iter().flatten() {
-            let _ = reply.send(Answer::Done);
+        for reply in core::mem::take(&mut self.waiting_for_end) {
+            reply.send(Answer::Done);
         }
     }
 }
@@ -352,7 +351,7 @@ impl<R: Runtime> Future for ControlTask<R> {
             if this.round() {
                 continue;
             }
-            if this.ending.is_some() && this.shared.tasks.poll_none(cx).is_ready() {
+            if this.ending && this.shared.tasks.poll_none(cx).is_ready() {
                 this.finish();
                 return Poll::Ready(());
             }
@@ -360,7 +359,7 @@ impl<R: Runtime> Future for ControlTask<R> {
                 return Poll::Pending;
             }
         }
-        cx.waker().wake_by_ref();
+        this.shared.runtime.yield_turn(cx);
         Poll::Pending
     }
 }

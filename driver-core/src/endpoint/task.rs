@@ -278,7 +278,7 @@ impl<R: Runtime> Future for EndpointTask<R> {
                 }
             }
         }
-        cx.waker().wake_by_ref();
+        this.shared.runtime.yield_turn(cx);
         Poll::Pending
     }
 }
