@@ -1,2 +1,5 @@
 //! Vectors, interoperation and contract suites for sanspeer.
-#![forbid(unsafe_code)]
+//!
+//! - [`contract`]: what every driver must do, whatever its runtime.
+
+pub mod contract;

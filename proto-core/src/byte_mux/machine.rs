@@ -176,6 +176,14 @@ impl ByteMux {
         self.send.transmit(None).ok().filter(|bytes| !bytes.is_empty())
     }
 
+    /// Whether [`ByteMux::poll_transmit`] would have something.
+    pub fn wants_transmit(&self) -> bool {
+        match &self.ending {
+            Ending::Open | Ending::Closing { .. } => !self.send.is_empty() || self.owes_frames(),
+            Ending::Draining { .. } | Ending::Closed => false,
+        }
+    }
+
     /// Counts bytes that the transport took. Poll events afterwards: writers may have room.
     pub fn handle_transmitted(&mut self, n: usize) {
         self.sent_bytes += n as u64;
