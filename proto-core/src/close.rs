@@ -7,6 +7,7 @@ use crate::multistream::NegotiationError;
 use crate::noise::{NoiseError, RecordError};
 use crate::quic::QuicError;
 use crate::time::DeadlineReason;
+use crate::tls::{self, TlsError};
 use crate::yamux::YamuxError;
 
 /// Why a connection ended.
@@ -40,7 +41,8 @@ pub enum CloseReason {
     Multistream(NegotiationError),
     /// The Noise handshake failed.
     Noise(NoiseError),
-    /// A Noise record did not open, or no more can be sealed.
+    /// A Noise record did not open, or no more can be sealed. Those of TLS are
+    /// [`CloseReason::TlsRecord`].
     Record(RecordError),
     /// The remote violated Yamux.
     Yamux(YamuxError),
@@ -51,19 +53,42 @@ pub enum CloseReason {
     },
     /// QUIC ended the connection, or the handshake inside it failed.
     Quic(QuicError),
+    /// The TLS handshake failed, or the remote gave up with an alert, then or later. A dialer's
+    /// certificate is refused by an alert after [`crate::mux::MuxEvent::Secured`].
+    Tls(TlsError),
+    /// A TLS record did not open, or no more can be sealed.
+    TlsRecord(tls::RecordError),
+    /// No security protocol was given to offer.
+    NoSecurity,
+    /// Nobody used it for the configured time.
+    Idle,
+    /// Both sides dialled each other, and the other connection is used.
+    Surplus,
 }
 
-/// Why Node refuses a connection.
+/// Why Node refuses a connection. The numbers are the limits that were reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RefuseReason {
-    /// As many connections are open as may be, in all or from this place.
-    TooManyConnections,
-    /// As many connections to this peer are open as may be.
-    TooManyConnectionsOfPeer,
+    /// As many connections are open as may be.
+    TooManyConnections(u32),
+    /// As many connections with this peer are open as may be.
+    TooManyConnectionsOfPeer(u32),
     /// The peer is ourselves.
     Ourselves,
     /// Another rule of Node's.
     Policy,
+    /// As many connections that remotes opened are there as may be.
+    TooManyInbound(u32),
+    /// As many connections that we opened are there as may be.
+    TooManyOutbound(u32),
+    /// As many remotes are in their handshake as may be.
+    TooManyPending(u32),
+    /// As many connections with this IPv4 address or IPv6 /56 are there as may be.
+    TooManyFromHost(u32),
+    /// As many connections with this IPv6 /48 are there as may be.
+    TooManyFromSite(u32),
+    /// This IPv4 address or IPv6 /56 came more often than it may. How often it may at once.
+    TooOften(u32),
 }
 
 /// What the driver knows of a transport's failure, in words that every platform has.
@@ -108,18 +133,41 @@ impl core::fmt::Display for CloseReason {
                 write!(f, "the remote closed the connection with code {code}")
             }
             CloseReason::Quic(error) => write!(f, "{error}"),
+            CloseReason::Tls(error) => write!(f, "{error}"),
+            CloseReason::TlsRecord(error) => write!(f, "{error}"),
+            CloseReason::NoSecurity => f.write_str("no security protocol to offer"),
+            CloseReason::Idle => f.write_str("nobody used the connection"),
+            CloseReason::Surplus => f.write_str("another connection to the peer is used"),
         }
     }
 }
 
 impl core::fmt::Display for RefuseReason {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(match self {
-            RefuseReason::TooManyConnections => "too many connections",
-            RefuseReason::TooManyConnectionsOfPeer => "too many connections to this peer",
-            RefuseReason::Ourselves => "the peer is ourselves",
-            RefuseReason::Policy => "policy",
-        })
+        match self {
+            RefuseReason::TooManyConnections(max) => write!(f, "{max} connections are open"),
+            RefuseReason::TooManyConnectionsOfPeer(max) => {
+                write!(f, "{max} connections with this peer are open")
+            }
+            RefuseReason::Ourselves => f.write_str("the peer is ourselves"),
+            RefuseReason::Policy => f.write_str("policy"),
+            RefuseReason::TooManyInbound(max) => {
+                write!(f, "{max} connections that remotes opened are there")
+            }
+            RefuseReason::TooManyOutbound(max) => {
+                write!(f, "{max} connections that we opened are there")
+            }
+            RefuseReason::TooManyPending(max) => write!(f, "{max} handshakes are going on"),
+            RefuseReason::TooManyFromHost(max) => {
+                write!(f, "{max} connections with this address are there")
+            }
+            RefuseReason::TooManyFromSite(max) => {
+                write!(f, "{max} connections with this /48 are there")
+            }
+            RefuseReason::TooOften(burst) => {
+                write!(f, "this address came more than {burst} times in a short while")
+            }
+        }
     }
 }
 

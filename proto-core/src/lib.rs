@@ -9,6 +9,7 @@
 //! use std::net::{TcpListener, TcpStream};
 //! use std::time::{Duration, Instant};
 //!
+//! use sanspeer_core::byte_mux::Security;
 //! use sanspeer_core::close::CloseReason;
 //! use sanspeer_core::connection::{Connection, ConnectionConfig, ConnectionSetup, NodeRoom};
 //! use sanspeer_core::identity::Identity;
@@ -82,8 +83,8 @@
 //! let (bob_id, table) = (bob.peer_id(), protocols.clone());
 //! let bob = std::thread::spawn(move || {
 //!     let (role, seed) = (Role::Listener, Seed::from_u64(3));
-//!     let setup =
-//!         ConnectionSetup { role, identity: &bob, seed, expected_peer: None, layer: None };
+//!     let security = &[Security::Noise(&bob)];
+//!     let setup = ConnectionSetup { role, security, seed, expected_peer: None, layer: None };
 //!     let (mut stream, mut heard) = (None, Vec::new());
 //!     let (socket, _) = listener.accept()?;
 //!     run(socket, setup, &table, |connection, _| {
@@ -103,7 +104,8 @@
 //!
 //! // Alice opens a stream, speaks, and hears the answer to its end.
 //! let (role, seed, expected_peer) = (Role::Dialer, Seed::from_u64(4), Some(bob_id));
-//! let setup = ConnectionSetup { role, identity: &alice, seed, expected_peer, layer: None };
+//! let security = &[Security::Noise(&alice)];
+//! let setup = ConnectionSetup { role, security, seed, expected_peer, layer: None };
 //! let (mut stream, mut heard) = (None, Vec::new());
 //! run(TcpStream::connect(address)?, setup, &protocols, |connection, now| {
 //!     if stream.is_none() && let Ok(id) = connection.open(now, &[shout.clone()]) {
@@ -135,6 +137,7 @@
 //! - [`time`]: [`time::Timestamp`] comes in, [`time::Deadline`] goes out and says why;
 //! - [`rng`]: one seed, and children derived from it by label;
 //! - [`identity`]: who a node is; keys of others, bounded before they are built;
+//! - [`address`]: what a multiaddress is, whom it names, and how far it reaches;
 //! - [`record`]: what a node signed, such as its addresses, whoever hands it on;
 //! - [`protocol`], [`varint`], [`frame`]: names of protocols, and frames behind their lengths.
 //!
@@ -156,14 +159,17 @@
 //! - [`close`]: why connections end.
 #![forbid(unsafe_code)]
 
+pub mod address;
 pub mod byte_mux;
 pub mod close;
 pub mod connection;
 pub mod frame;
+pub mod identify;
 pub mod identity;
 pub mod mailbox;
 pub mod multistream;
 pub mod mux;
+pub mod node;
 pub mod noise;
 pub mod pnet;
 mod protobuf;

@@ -111,12 +111,16 @@ pub enum DeadlineReason {
     PingTimeout,
     /// Unread streams that nobody holds are reset.
     ReceiveStall,
-    /// Buffers and leases that were not used are given back.
+    /// Buffers and leases that were not used are given back, and unused connections closed.
     Idle,
     /// A closing connection has flushed, or is cut off.
     Linger,
     /// QUIC's own timers: loss, pacing, acknowledgements, keep-alive, idle timeout, draining.
     Quic,
+    /// A protocol of Node's waits for time, or for its turn.
+    Protocol,
+    /// A connection tells Node what the application uses.
+    Usage,
 }
 
 impl core::fmt::Display for DeadlineReason {
@@ -133,6 +137,8 @@ impl core::fmt::Display for DeadlineReason {
             DeadlineReason::Idle => "idle",
             DeadlineReason::Linger => "flushing at the end",
             DeadlineReason::Quic => "quic",
+            DeadlineReason::Protocol => "a protocol",
+            DeadlineReason::Usage => "report of use",
         })
     }
 }

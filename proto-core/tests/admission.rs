@@ -104,8 +104,8 @@ fn inbound_streams_are_held_until_the_connection_is_admitted_and_work_then() {
 #[test]
 fn a_refused_connection_closes_with_the_reason() {
     let mut pair = unadmitted(2);
-    let reason = CloseReason::Refused(RefuseReason::TooManyConnections);
-    let refuse = ToConnection::Refuse(RefuseReason::TooManyConnections);
+    let reason = CloseReason::Refused(RefuseReason::TooManyConnections(192));
+    let refuse = ToConnection::Refuse(RefuseReason::TooManyConnections(192));
     pair.listener.connection.handle_node(pair.now, refuse);
     pair.run();
     assert_eq!(pair.listener.closed(), Some(&reason));

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, bail};
+use sanspeer_core::byte_mux::Security;
 use sanspeer_core::connection::{
     Connection, ConnectionConfig, ConnectionEvent, ConnectionSetup, NodeRoom,
 };
@@ -46,7 +47,8 @@ impl ConnectionEnd {
     fn new(role: Role, identity: &Identity, node: &Node, opens: Option<ProtocolId>) -> Self {
         let expected_peer = opens.as_ref().map(|_| node.listener.peer_id());
         let seed = Seed::from_u64(CONNECTIONS.fetch_add(1, Ordering::Relaxed));
-        let setup = ConnectionSetup { role, identity, seed, expected_peer, layer: None };
+        let security = &[Security::Noise(identity)];
+        let setup = ConnectionSetup { role, security, seed, expected_peer, layer: None };
         Self {
             connection: Connection::new(
                 setup,

@@ -124,6 +124,24 @@ impl Entry {
         }
     }
 
+    /// Whether the stream is the application's, or will be.
+    pub(super) fn is_of_application(&self) -> bool {
+        match &self.phase {
+            Phase::Application { .. } => true,
+            Phase::Outbound(outbound) => match outbound.opener {
+                Opener::Application => true,
+                Opener::Node { .. } | Opener::Ping(_) | Opener::Perf(_) => false,
+            },
+            Phase::Inbound(_)
+            | Phase::Refused
+            | Phase::Node(_)
+            | Phase::PingEcho(_)
+            | Phase::PingAsker(_)
+            | Phase::PerfServer(_)
+            | Phase::PerfClient(_) => false,
+        }
+    }
+
     /// Whether both directions ended: ours is on its way, and the remote's end was read.
     pub(super) fn is_over(&self) -> bool {
         self.end_read && self.finished && !self.finish_owed

@@ -2,10 +2,10 @@
 
 use super::entry::{Entry, Phase};
 use super::machine::{Admission, Connection};
+use crate::byte_mux::MAX_RECORD_BYTES;
 use crate::mailbox::lease::{DEFAULT_WINDOW_LEASE_BYTES, MAX_STREAM_WINDOW_BYTES};
 use crate::mailbox::{Lease, StreamEnd};
 use crate::mux::{MuxLimits, StreamId};
-use crate::noise::MAX_RECORD_BYTES;
 use crate::time::{Deadline, DeadlineReason, Timestamp};
 use crate::yamux::INITIAL_WINDOW_BYTES;
 
@@ -30,6 +30,9 @@ pub(super) struct Limits {
     tokens_at: Timestamp,
     usage_reported_at: Timestamp,
     usage_reported_bytes: u64,
+    /// What was last reported of the application's streams: how many there were, and whether one
+    /// was open.
+    application_reported: (u64, bool),
 }
 
 impl Limits {
@@ -46,6 +49,7 @@ impl Limits {
             tokens_at: now,
             usage_reported_at: now,
             usage_reported_bytes: 0,
+            application_reported: (0, false),
         }
     }
 
@@ -111,6 +115,8 @@ impl Connection {
         if core::mem::take(&mut self.limits.changed) {
             let held = self.streams.values().filter(|entry| entry.is_held()).count() as u64;
             self.limits.held_bytes = held.saturating_mul(INITIAL_WINDOW_BYTES.into());
+            let open = self.streams.values().filter(|entry| entry.is_of_application()).count();
+            self.usage.open_application_streams = u32::try_from(open).unwrap_or(u32::MAX);
         }
         let budget = self
             .config
@@ -142,7 +148,7 @@ impl Connection {
     fn is_stalled(&mut self) -> bool {
         let Some(applied) = self.limits.applied else { return false };
         let unread = self.transport.mux().window_use().unread_bytes;
-        unread.saturating_add(MAX_RECORD_BYTES as u64 + 2) > applied.receive_budget_bytes
+        unread.saturating_add(MAX_RECORD_BYTES as u64) > applied.receive_budget_bytes
     }
 
     fn report_usage(&mut self, now: Timestamp) {
@@ -151,13 +157,32 @@ impl Connection {
         }
         let usage = self.usage();
         let bytes = usage.received_bytes + usage.sent_bytes;
-        if bytes != self.limits.usage_reported_bytes
-            && now.saturating_since(self.limits.usage_reported_at) >= self.config.usage_interval
-        {
+        let application = self.application_use();
+        let news = bytes != self.limits.usage_reported_bytes
+            || application != self.limits.application_reported;
+        if news && now >= self.next_usage() {
             self.limits.usage_reported_at = now;
             self.limits.usage_reported_bytes = bytes;
+            self.limits.application_reported = application;
             self.node.usage_due = true;
         }
+    }
+
+    /// How many streams the application has had, and whether it has one.
+    fn application_use(&self) -> (u64, bool) {
+        (self.usage.application_streams, self.usage.open_application_streams > 0)
+    }
+
+    /// When totals may be reported again.
+    fn next_usage(&self) -> Timestamp {
+        self.limits.usage_reported_at.saturating_add(self.config.usage_interval)
+    }
+
+    /// Node hears of the application's streams even if nothing else happens: it closes connections
+    /// that nobody uses.
+    fn usage_deadline(&self) -> Option<Deadline> {
+        (self.application_use() != self.limits.application_reported)
+            .then(|| Deadline::new(self.next_usage(), DeadlineReason::Usage))
     }
 
     pub(super) fn time_out_limits(&mut self, now: Timestamp) {
@@ -181,6 +206,9 @@ impl Connection {
 
     pub(super) fn limits_deadline(&self) -> Option<Deadline> {
         Deadline::earlier(self.stall_deadline(), self.lease_deadline())
+            .into_iter()
+            .chain(self.usage_deadline())
+            .min()
     }
 
     fn stall_deadline(&self) -> Option<Deadline> {

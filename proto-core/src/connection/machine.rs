@@ -217,6 +217,15 @@ impl Connection {
         }
     }
 
+    /// Whether there may be something to send after an application's call; over QUIC only trying
+    /// tells.
+    pub fn wants_transmit(&self) -> bool {
+        match &self.transport {
+            Transport::Bytes(mux) => mux.wants_transmit(),
+            Transport::Quic(_) | Transport::Other(_) => true,
+        }
+    }
+
     // The byte side, over QUIC.
 
     /// Takes an event of the endpoint's, see [`QuicMux::handle_endpoint_event`]. Poll events
@@ -292,6 +301,20 @@ impl Connection {
         entry.phase = Phase::Application { held: true };
         self.limits.changed = true;
         Some((stream, entry.protocol.clone()?))
+    }
+
+    /// Takes one stream that the remote opened for the application, as [`ConnectionEvent::Inbound`]
+    /// named it, ahead of older ones. `None` if it is gone or was taken.
+    pub fn accept_stream(&mut self, id: StreamId) -> Option<ProtocolId> {
+        let place = self.acceptable.iter().position(|waiting| *waiting == id)?;
+        self.acceptable.remove(place);
+        if self.acceptable.is_empty() {
+            self.acceptable = VecDeque::new();
+        }
+        let entry = self.streams.get_mut(&id)?;
+        entry.phase = Phase::Application { held: true };
+        self.limits.changed = true;
+        entry.protocol.clone()
     }
 
     /// A stream of the application's. For one that is gone every operation says so.

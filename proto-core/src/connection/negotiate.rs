@@ -47,6 +47,7 @@ impl Connection {
             MuxOpenError::Exhausted => OpenError::Exhausted,
         })?;
         let optimistic = lone.is_some();
+        self.usage.application_streams += u64::from(matches!(opener, Opener::Application));
         let mut entry =
             Entry::new(false, Phase::Outbound(Box::new(Outbound { dialer, optimistic, opener })));
         entry.protocol = lone;
@@ -184,6 +185,8 @@ impl Connection {
             Owner::Application => {
                 entry.phase = Phase::Application { held: false };
                 let finished = entry.remote_finished;
+                self.usage.application_streams += 1;
+                self.limits.changed = true;
                 self.acceptable.push_back(id);
                 self.events.push_back(ConnectionEvent::Inbound { stream: id, protocol });
                 if finished {

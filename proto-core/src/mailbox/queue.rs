@@ -42,6 +42,11 @@ impl<M: Message> Mailbox<M> {
         self.queue.len() < self.capacity
     }
 
+    /// How many messages the queue still takes.
+    pub fn room(&self) -> usize {
+        self.capacity.saturating_sub(self.queue.len())
+    }
+
     /// Puts a message in its place; gives it back when the queue is full.
     pub fn push(&mut self, message: M) -> Result<(), M> {
         match message.slot() {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Totals since the connection began. They only grow.
+/// Totals since the connection began, which only grow, and what is open now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     /// Bytes received from the transport; 0 over a foreign multiplexer.
@@ -23,4 +23,8 @@ pub struct Usage {
     pub received_frames: u64,
     /// Frames of Node's that were sent.
     pub sent_frames: u64,
+    /// Streams that the application opened or got.
+    pub application_streams: u64,
+    /// Those of them that are open now.
+    pub open_application_streams: u32,
 }

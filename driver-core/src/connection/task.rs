@@ -1,0 +1,173 @@
+//! [`ConnectionTask`]: what drives one connection.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use sanspeer_core::mailbox::ToConnection;
+use sanspeer_core::time::Timestamp;
+
+use super::link::{Aftermath, Link};
+use super::wire::{Received, Wire};
+use crate::acceptor::{Acceptors, Waiting};
+use crate::runtime::{Runtime, Timer};
+
+/// Rounds of one turn; then others have theirs.
+const MAX_ROUNDS: usize = 8;
+
+/// Messages of Node's that one round takes.
+const MAX_MESSAGES: usize = 32;
+
+/// Drives one connection until it is over and its wire has nothing left to do.
+pub(crate) struct ConnectionTask<R: Runtime, W> {
+    link: Arc<Link>,
+    wire: W,
+    runtime: R,
+    acceptors: Arc<Acceptors>,
+    /// Streams for which their acceptors have no room.
+    waiting: Waiting,
+    timer: Option<R::Timer>,
+    /// When the timer is due; it was not since it was set.
+    armed: Option<Timestamp>,
+    /// Whether the connection is over.
+    over: bool,
+}
+
+/// What a round came to.
+enum Round {
+    /// Something moved, so something else may now.
+    Moved,
+    /// Nothing is left to do until something happens, or until a deadline.
+    Idle { deadline: Option<Timestamp> },
+    /// The connection is over, and its wire is too.
+    Over,
+}
+
+impl<R: Runtime, W: Wire> ConnectionTask<R, W> {
+    pub(crate) fn new(link: Arc<Link>, wire: W, runtime: R, acceptors: Arc<Acceptors>) -> Self {
+        ConnectionTask {
+            link,
+            wire,
+            runtime,
+            acceptors,
+            waiting: Waiting::default(),
+            timer: None,
+            armed: None,
+            over: false,
+        }
+    }
+
+    fn round(&mut self, cx: &mut Context<'_>) -> Round {
+        let mut messages: Vec<ToConnection> = Vec::new();
+        let mut aftermath = Aftermath::default();
+        self.link.take_from_node(MAX_MESSAGES, &mut messages);
+        let room = self.link.node_room();
+        self.wire.prepare();
+        let now = self.runtime.now();
+        let mut moved = !messages.is_empty();
+        let (starved, deadline) = {
+            let mut state = self.link.lock();
+            for message in messages {
+                state.handle_node(now, message, &mut aftermath);
+            }
+            let received = self.wire.receive(cx, &mut state.connection, now);
+            state.paused = received == Received::Paused;
+            moved |= received == Received::Something;
+            if state.connection.poll_timeout().is_some_and(|deadline| deadline.at <= now) {
+                state.connection.handle_timeout(now);
+            }
+            let starved = state.take_events(room, &mut aftermath);
+            moved |= self.wire.transmit(cx, &mut state.connection, now);
+            state.retry_openers(&mut aftermath);
+            self.over = state.connection.is_closed();
+            (starved, state.connection.poll_timeout().map(|deadline| deadline.at))
+        };
+        self.link.settle(&mut aftermath);
+        // There may be room again since it was looked for.
+        moved |= starved && self.link.set_starved();
+        self.wire.settle();
+        self.offer(&mut aftermath);
+        if moved {
+            return Round::Moved;
+        }
+        if !self.over {
+            return Round::Idle { deadline };
+        }
+        if starved {
+            // Node is told of the end first.
+            return Round::Idle { deadline: None };
+        }
+        match self.wire.poll_over(cx, now) {
+            Poll::Ready(()) => Round::Over,
+            Poll::Pending => {
+                let deadline = match (deadline, self.wire.over_deadline()) {
+                    (Some(a), Some(b)) => Some(a.min(b)),
+                    (a, b) => a.or(b),
+                };
+                Round::Idle { deadline }
+            }
+        }
+    }
+
+    /// Offers the streams that the remote opened to those who accept their protocols.
+    fn offer(&mut self, aftermath: &mut Aftermath) {
+        for (stream, protocol) in aftermath.inbound.drain(..) {
+            self.waiting.push(stream, protocol);
+        }
+        self.waiting.offer(&self.acceptors, &self.link);
+    }
+
+    /// Whether the timer is due. Sets it when the deadline has moved closer; one that moved away
+    /// is looked at when the timer is due.
+    fn poll_timer(&mut self, cx: &mut Context<'_>, deadline: Option<Timestamp>) -> bool {
+        if let Some(at) = deadline
+            && self.armed.is_none_or(|armed| at < armed)
+        {
+            match &mut self.timer {
+                Some(timer) => timer.set(at),
+                None => self.timer = Some(self.runtime.sleep_until(at)),
+            }
+            self.armed = Some(at);
+        }
+        if self.armed.is_none() {
+            return false;
+        }
+        let due = self.timer.as_mut().is_some_and(|timer| timer.poll_due(cx).is_ready());
+        if due {
+            self.armed = None;
+        }
+        due
+    }
+}
+
+impl<R: Runtime, W: Wire + Unpin> Future for ConnectionTask<R, W> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        this.link.notify.begin_turn(cx);
+        for _ in 0..MAX_ROUNDS {
+            if this.link.is_stopped() && this.wire.stops_at_once() {
+                return Poll::Ready(());
+            }
+            match this.round(cx) {
+                Round::Moved => {}
+                Round::Over => return Poll::Ready(()),
+                Round::Idle { deadline } => {
+                    if !this.poll_timer(cx, deadline) {
+                        return Poll::Pending;
+                    }
+                }
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+impl<R: Runtime, W> Drop for ConnectionTask<R, W> {
+    fn drop(&mut self) {
+        self.link.abandon();
+    }
+}

@@ -1,0 +1,351 @@
+//! [`ControlTask`]: the turn of the task that owns Node.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_channel::oneshot;
+use sanspeer_core::mailbox::{ToConnection, ToNode};
+use sanspeer_core::node::{
+    Answer, ArrivalId, Command, CommandId, ConnectionId, Input, ListenerId, Node,
+};
+use sanspeer_core::quic::QuicConfig;
+use sanspeer_core::time::Timestamp;
+
+use super::inbox::{Guest, Report, Request};
+use super::outputs::Listener;
+use crate::connection::link::Link;
+use crate::endpoint::{EndpointId, EndpointLink};
+use crate::events::Subscribers;
+use crate::routes::Routes;
+use crate::runtime::{Runtime, Timer};
+use crate::shared::Shared;
+use crate::tcp::ListenerLink;
+
+/// Rounds of one turn; then others have theirs.
+const MAX_ROUNDS: usize = 8;
+
+/// Requests that one round takes.
+const MAX_REQUESTS: usize = 32;
+
+/// Connections whose messages one round takes.
+const MAX_LINKS: usize = 64;
+
+/// Messages that one connection has taken before the next one's turn comes.
+const MAX_MESSAGES: usize = 16;
+
+/// The task that owns Node.
+pub(crate) struct ControlTask<R: Runtime> {
+    pub(super) node: Node,
+    pub(super) shared: Arc<Shared<R>>,
+    pub(super) routes: Arc<Routes>,
+    pub(super) subscribers: Arc<Subscribers>,
+    pub(super) quic: QuicConfig,
+    /// Bounded by the connection limits, and connections that are not quite over.
+    pub(super) connections: BTreeMap<ConnectionId, Known>,
+    /// Bounded by the listeners' backlogs.
+    pub(super) guests: BTreeMap<ArrivalId, Arrived<R>>,
+    pub(super) listeners: BTreeMap<ListenerId, Listener>,
+    pub(super) endpoints: BTreeMap<EndpointId, Arc<EndpointLink>>,
+    /// Who waits for the answer to a command: as many as the application has asked.
+    replies: BTreeMap<CommandId, oneshot::Sender<Answer>>,
+    /// Connections with messages for Node that were not taken yet.
+    links: VecDeque<Arc<Link>>,
+    reports: VecDeque<Report<R>>,
+    next_arrival: u64,
+    next_command: u64,
+    pub(super) next_endpoint: u64,
+    pub(super) dialing: DialingEndpoints,
+    timer: Option<R::Timer>,
+    armed: Option<Timestamp>,
+    /// The node is shut down: who asked, once the other tasks have ended.
+    pub(super) ending: Option<Vec<oneshot::Sender<Answer>>>,
+    /// The command that shuts the node down.
+    shutdown: Option<CommandId>,
+}
+
+/// A connection that Node knows.
+pub(crate) enum Known {
+    /// It is being dialled or accepted; messages of Node's wait.
+    Expected {
+        /// What Node has said meanwhile.
+        messages: Vec<ToConnection>,
+        /// Dropped to give a dial up.
+        cancel: Option<oneshot::Sender<()>>,
+    },
+    /// Its task runs.
+    Running {
+        link: Arc<Link>,
+        /// Node was told of its end.
+        closed: bool,
+    },
+}
+
+/// Endpoints that do not listen, one for each family.
+#[derive(Default)]
+pub(super) struct DialingEndpoints {
+    pub(super) v4: Option<EndpointId>,
+    pub(super) v6: Option<EndpointId>,
+}
+
+/// Somebody who waits for Node's answer.
+pub(super) struct Arrived<R: Runtime> {
+    pub(super) guest: Guest<R>,
+    /// The listener, if it counts who waits.
+    pub(super) listener: Option<Arc<ListenerLink>>,
+}
+
+impl<R: Runtime> ControlTask<R> {
+    pub(crate) fn new(
+        node: Node,
+        shared: Arc<Shared<R>>,
+        routes: Arc<Routes>,
+        subscribers: Arc<Subscribers>,
+        quic: QuicConfig,
+    ) -> Self {
+        ControlTask {
+            node,
+            shared,
+            routes,
+            subscribers,
+            quic,
+            connections: BTreeMap::new(),
+            guests: BTreeMap::new(),
+            listeners: BTreeMap::new(),
+            endpoints: BTreeMap::new(),
+            replies: BTreeMap::new(),
+            links: VecDeque::new(),
+            reports: VecDeque::new(),
+            next_arrival: 0,
+            next_command: 0,
+            next_endpoint: 0,
+            dialing: DialingEndpoints::default(),
+            timer: None,
+            armed: None,
+            ending: None,
+            shutdown: None,
+        }
+    }
+
+    /// Gives Node an input and does what it wants done.
+    pub(super) fn feed(&mut self, input: Input) {
+        let now = self.shared.runtime.now();
+        self.node.handle(now, input);
+        while let Some(output) = self.node.poll() {
+            self.apply(output);
+        }
+    }
+
+    /// Whether anything was done.
+    fn round(&mut self) -> bool {
+        let now = self.shared.runtime.now();
+        let mut moved = false;
+        if self.node.poll_timeout().is_some_and(|deadline| deadline.at <= now) {
+            self.feed(Input::Timeout);
+            moved = true;
+        }
+        // Before the reports, since each connection is reported before it has something to say.
+        self.links.append(&mut self.shared.inbox.take_links());
+        self.reports.append(&mut self.shared.reports.take());
+        while let Some(report) = self.reports.pop_front() {
+            self.take_report(report);
+            moved = true;
+        }
+        for _ in 0..MAX_REQUESTS {
+            let Some(request) = self.shared.inbox.pop_request() else { break };
+            self.take_request(request);
+            moved = true;
+        }
+        let mut messages = Vec::new();
+        for _ in 0..MAX_LINKS {
+            let Some(link) = self.links.pop_front() else { break };
+            self.take_messages(link, &mut messages);
+            moved = true;
+        }
+        moved
+    }
+
+    /// Takes what a connection has for Node, as much as is its turn.
+    fn take_messages(&mut self, link: Arc<Link>, messages: &mut Vec<ToNode>) {
+        link.listed.store(false, core::sync::atomic::Ordering::Release);
+        if link.take_for_node(MAX_MESSAGES, messages) {
+            self.shared.inbox.push_link(&link);
+        }
+        for message in messages.drain(..) {
+            if let ToNode::Closed { .. } = message
+                && let Some(Known::Running { closed, .. }) = self.connections.get_mut(&link.id)
+            {
+                *closed = true;
+            }
+            self.feed(Input::Connection { connection: link.id, message });
+        }
+    }
+
+    fn take_request(&mut self, request: Request) {
+        let id = CommandId(self.next_command);
+        self.next_command += 1;
+        let is_shutdown = request.command == Command::Shutdown;
+        if is_shutdown && self.shutdown.is_some() {
+            // It is under way; who asks once more waits for the same end.
+            if let (Some(ending), Some(reply)) = (&mut self.ending, request.reply) {
+                ending.push(reply);
+            }
+            return;
+        }
+        if is_shutdown {
+            self.shutdown = Some(id);
+        }
+        if let Some(reply) = request.reply {
+            self.replies.insert(id, reply);
+        }
+        self.feed(Input::Command { id, command: request.command });
+    }
+
+    pub(super) fn answer(&mut self, id: CommandId, answer: Answer) {
+        let reply = self.replies.remove(&id);
+        if self.shutdown == Some(id) {
+            self.begin_ending(reply);
+        } else if let Some(reply) = reply {
+            // Who asked may be gone.
+            let _ = reply.send(answer);
+        }
+    }
+
+    /// All connections are over: ends every task.
+    fn begin_ending(&mut self, reply: Option<oneshot::Sender<Answer>>) {
+        self.ending = Some(reply.into_iter().collect());
+        for known in self.connections.values_mut() {
+            match known {
+                Known::Expected { cancel, .. } => *cancel = None,
+                Known::Running { link, .. } => link.stop(),
+            }
+        }
+        for listener in self.listeners.values() {
+            listener.stop();
+        }
+        self.endpoints.values().for_each(|endpoint| endpoint.stop());
+        self.guests.clear();
+        self.routes.clear();
+        self.shared.acceptors.close();
+    }
+
+    fn take_report(&mut self, report: Report<R>) {
+        match report {
+            Report::Node(input) => {
+                if let Input::DialFailed { connection, .. } = &input {
+                    self.connections.remove(connection);
+                }
+                self.feed(input);
+            }
+            Report::ArrivalGone { arrival, connection } => {
+                self.connections.remove(&connection);
+                self.feed(Input::ArrivalGone(arrival));
+            }
+            Report::Arrival { listener, remote, validated, guest } => {
+                let arrival = ArrivalId(self.next_arrival);
+                self.next_arrival += 1;
+                let counting = self.listeners.get(&listener).and_then(Listener::counting);
+                self.guests.insert(arrival, Arrived { guest, listener: counting });
+                self.feed(Input::Arrival { arrival, listener, remote, validated });
+            }
+            Report::Started(link) => self.start(link),
+            Report::Ended(id) => self.end(id),
+            Report::EndpointEnded(id) => {
+                self.endpoints.remove(&id);
+            }
+        }
+    }
+
+    fn start(&mut self, link: Arc<Link>) {
+        if self.ending.is_some() {
+            link.stop();
+        }
+        let running = Known::Running { link: Arc::clone(&link), closed: false };
+        if let Some(Known::Expected { messages, .. }) = self.connections.insert(link.id, running) {
+            messages.into_iter().for_each(|message| link.tell(message));
+        }
+    }
+
+    /// The task of a connection has ended, or a dial was given up.
+    fn end(&mut self, id: ConnectionId) {
+        let Some(Known::Running { link, closed }) = self.connections.remove(&id) else { return };
+        let mut messages = Vec::new();
+        // What it said last comes first.
+        while link.take_for_node(MAX_MESSAGES, &mut messages) {}
+        let mut closed = closed;
+        for message in messages {
+            closed |= matches!(message, ToNode::Closed { .. });
+            self.feed(Input::Connection { connection: id, message });
+        }
+        if !closed {
+            let message = link.cut_off();
+            self.feed(Input::Connection { connection: id, message });
+        }
+    }
+
+    /// Whether the timer is due.
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
+        let deadline = self.node.poll_timeout().map(|deadline| deadline.at);
+        if let Some(at) = deadline
+            && self.armed.is_none_or(|armed| at < armed)
+        {
+            match &mut self.timer {
+                Some(timer) => timer.set(at),
+                None => self.timer = Some(self.shared.runtime.sleep_until(at)),
+            }
+            self.armed = Some(at);
+        }
+        if self.armed.is_none() {
+            return false;
+        }
+        let due = self.timer.as_mut().is_some_and(|timer| timer.poll_due(cx).is_ready());
+        if due {
+            self.armed = None;
+        }
+        due
+    }
+
+    /// The last turn: nobody is left but those who wait for the end.
+    fn finish(&mut self) {
+        self.shared.inbox.close();
+        self.subscribers.close();
+        self.replies.clear();
+        for reply in self.ending.take().into_iter().flatten() {
+            let _ = reply.send(Answer::Done);
+        }
+    }
+}
+
+impl<R: Runtime> Future for ControlTask<R> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        this.shared.inbox.notify.begin_turn(cx);
+        for _ in 0..MAX_ROUNDS {
+            if this.round() {
+                continue;
+            }
+            if this.ending.is_some() && this.shared.tasks.poll_none(cx).is_ready() {
+                this.finish();
+                return Poll::Ready(());
+            }
+            if !this.poll_timer(cx) {
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+/// However it ends, with its runtime for instance, nobody waits for it any longer.
+impl<R: Runtime> Drop for ControlTask<R> {
+    fn drop(&mut self) {
+        self.shared.acceptors.close();
+        self.routes.clear();
+        self.finish();
+    }
+}

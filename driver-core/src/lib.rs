@@ -1,0 +1,47 @@
+//! What every driver of sanspeer shares, written once over a small [`runtime::Runtime`].
+//!
+//! A driver owns sockets, clocks and tasks, and takes no decision of a protocol's: those are
+//! [`sanspeer_core`]'s. Users take `sanspeer-tokio` or `sanspeer-smol`, which bring a runtime; who
+//! has another one implements [`runtime::Runtime`] and calls [`start`].
+//!
+//! In the order of data flow:
+//! - [`runtime`]: what a runtime must have; `sockets`: those that listen; [`memory`]: a transport
+//!   inside the process;
+//! - `tcp`, `endpoint`: dialling and listening, over TCP and QUIC; `dns`: names in addresses;
+//! - `connection`: a task and a lock for each connection;
+//! - `control`: the task that owns [`sanspeer_core::node::Node`], and `routes`, the preferred
+//!   connection of each peer;
+//! - [`handle`], [`acceptor`], [`stream`] and [`events`]: what an application holds;
+//! - [`config`], [`error`]: what a node starts with, and what can go wrong.
+//!
+//! Nobody holds two locks, wakes a task while holding one, or waits inside one.
+
+pub mod acceptor;
+pub mod config;
+mod connection;
+mod control;
+mod dns;
+mod endpoint;
+pub mod error;
+pub mod events;
+mod failure;
+pub mod handle;
+pub mod memory;
+mod notify;
+mod routes;
+pub mod runtime;
+mod shared;
+mod sockets;
+pub mod stream;
+mod sync;
+mod tasks;
+mod tcp;
+
+pub use acceptor::Acceptor;
+pub use config::{Config, SecurityProtocol};
+pub use error::{OpenStreamError, RequestError, StartError};
+pub use events::{Event, Events};
+pub use handle::{Addresses, Handle, start};
+pub use multiaddr::Multiaddr;
+pub use sanspeer_core;
+pub use stream::AppStream;

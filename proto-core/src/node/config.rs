@@ -1,0 +1,47 @@
+//! Numbers of a [`super::Node`].
+
+use core::time::Duration;
+
+use super::limits::ConnectionLimits;
+use crate::mailbox::Lease;
+
+/// Numbers of a [`super::Node`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeConfig {
+    /// How many connections there may be.
+    pub limits: ConnectionLimits,
+    /// A connection that nobody has used for so long is closed; never if `None`. Used is one with
+    /// a stream of Node's or of the application's; pings do not count. At least 2 s count, since a
+    /// connection reports its use once a second.
+    pub idle_timeout: Option<Duration>,
+    /// Of two connections that come from two sides dialling each other at once, the one that is
+    /// not preferred is closed when nobody has used it for so long.
+    pub surplus_grace: Duration,
+    /// What a connection is granted when it is admitted.
+    pub lease: Lease,
+    /// What all connections together may lease of window beyond their first lease, in bytes.
+    pub window_budget_bytes: u64,
+    /// Whether to serve `/perf/1.0.0`, which sends as many bytes as the remote asks for.
+    pub perf: bool,
+    /// With so many inbound handshakes under way, arrivals over QUIC have to show first that they
+    /// receive what is sent to their addresses.
+    pub validate_threshold: usize,
+    /// Listeners at once.
+    pub max_listeners: u32,
+}
+
+impl Default for NodeConfig {
+    /// Unused connections are closed after 60 s, surplus ones after 5 s; pings go out every 15 s.
+    fn default() -> Self {
+        NodeConfig {
+            limits: ConnectionLimits::default(),
+            idle_timeout: Some(Duration::from_secs(60)),
+            surplus_grace: Duration::from_secs(5),
+            lease: Lease { ping_interval: Some(Duration::from_secs(15)), ..Lease::default() },
+            window_budget_bytes: 256 * 1024 * 1024,
+            perf: false,
+            validate_threshold: 32,
+            max_listeners: 64,
+        }
+    }
+}
