@@ -28,11 +28,38 @@ pub(crate) struct Common {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Runs the node until Ctrl-C
+    Start(StartArgs),
+    /// Shows the configuration and, while the node runs, its peers
+    Status {
+        /// Prints JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Shows or changes the configuration
     Config(ConfigArgs),
     /// Shows the peer id, or makes a key
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Dials a peer, as nobody in particular, and pings it
+    Ping {
+        /// Where it is
+        address: Multiaddr,
+        /// How many times
+        #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..))]
+        count: u32,
+    },
+    /// Dials a peer, as nobody in particular, and measures its connection with `/perf/1.0.0`
+    Perf {
+        /// Where it is
+        address: Multiaddr,
+        /// Bytes to send
+        #[arg(long, value_name = "BYTES", default_value_t = 64 * 1024 * 1024)]
+        upload: u64,
+        /// Bytes to ask for
+        #[arg(long, value_name = "BYTES", default_value_t = 64 * 1024 * 1024)]
+        download: u64,
+    },
 }
 
 /// Both ways to name a command.
@@ -43,6 +70,17 @@ pub(crate) enum Spelling {
     /// The same commands, as `sanspeer p2p …`
     #[command(subcommand)]
     P2p(Command),
+}
+
+/// A list that is given replaces that list for this run.
+#[derive(Debug, Args)]
+pub(crate) struct StartArgs {
+    /// An address to listen on; may be repeated
+    #[arg(long, short, value_name = "MULTIADDR")]
+    pub(crate) listen: Vec<Multiaddr>,
+    /// A bootstrap peer; may be repeated
+    #[arg(long, short, value_name = "MULTIADDR")]
+    pub(crate) bootstrap: Vec<Multiaddr>,
 }
 
 /// A list that is given replaces that list and leaves the others.

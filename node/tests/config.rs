@@ -84,7 +84,7 @@ fn bad_settings_are_named() {
         (json!({ "Listen": [] }).to_string(), "Listen"),
         (json!({ "ListenAddresses": ["/ip4/1.2"] }).to_string(), "/ip4/1.2"),
         (json!({ "BootstrapPeers": [TCP] }).to_string(), "BootstrapPeers"),
-        (json!({ "PreSharedKeyFile": "swarm.key" }).to_string(), "quic-v1"),
+        (json!({ "ServePerf": 1 }).to_string(), "p2p_config.json"),
         ("{".to_owned(), "p2p_config.json"),
     ];
     for (text, named) in cases {

@@ -22,22 +22,18 @@ pub(crate) struct ConfigFile {
     pub(crate) bootstrap_peers: Vec<String>,
     /// The key, in protobuf; empty is `p2p_key` in the data folder.
     pub(crate) private_key_file: String,
-    /// Multiaddrs to announce in place of those listened on; empty announces the latter.
-    pub(crate) announce_addresses: Vec<String>,
-    /// The key of a private network (`/key/swarm/psk/1.0.0/`); empty is a public one.
-    pub(crate) pre_shared_key_file: String,
     /// `name/version`, shown to peers.
     pub(crate) agent_version: String,
     /// The network's name, shown to peers.
     pub(crate) protocol_version: String,
-    /// Below so many connections the node looks for more.
-    pub(crate) low_connections: u32,
     /// No more connections than these.
     pub(crate) high_connections: u32,
     /// Seconds after which a connection that nobody uses is closed; 0 is never.
     pub(crate) idle_connection_seconds: u64,
     /// Seconds between pings of a connection; 0 is never.
     pub(crate) ping_interval_seconds: u64,
+    /// Whether to answer `sanspeer perf` of others, which sends them as many bytes as they like.
+    pub(crate) serve_perf: bool,
     /// Where a running node answers `status`: a loopback address and port; port 0 is any.
     pub(crate) admin_address: String,
     /// `error`, `warn`, `info`, `debug` or `trace`.
@@ -53,14 +49,12 @@ impl Default for ConfigFile {
             ],
             bootstrap_peers: Vec::new(),
             private_key_file: String::new(),
-            announce_addresses: Vec::new(),
-            pre_shared_key_file: String::new(),
             agent_version: concat!("sanspeer/", env!("CARGO_PKG_VERSION")).to_owned(),
             protocol_version: "sanspeer/1".to_owned(),
-            low_connections: 160,
             high_connections: 192,
             idle_connection_seconds: 0,
             ping_interval_seconds: 15,
+            serve_perf: false,
             admin_address: "127.0.0.1:0".to_owned(),
             log_level: "info".to_owned(),
         }
@@ -106,14 +100,16 @@ impl ConfigFile {
 
     /// As it is written.
     pub(crate) fn to_json(&self) -> String {
-        serde_json::to_string_pretty(self).expect("strings, numbers and lists of strings")
+        serde_json::to_string_pretty(self).expect("strings, numbers, truths and lists of strings")
     }
 
     /// Its keys with their values.
     pub(super) fn to_object(&self) -> serde_json::Map<String, serde_json::Value> {
         match serde_json::to_value(self) {
             Ok(serde_json::Value::Object(object)) => object,
-            Ok(_) | Err(_) => unreachable!("a struct of strings, numbers and lists of strings"),
+            Ok(_) | Err(_) => {
+                unreachable!("a struct of strings, numbers, truths and lists of strings")
+            }
         }
     }
 

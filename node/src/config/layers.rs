@@ -65,9 +65,15 @@ fn set(
             })?;
             number.into()
         }
-        Value::String(_) | Value::Null | Value::Bool(_) | Value::Object(_) => {
-            Value::String(text.to_owned())
+        Value::Bool(_) => {
+            let truth: bool = text.trim().parse().map_err(|_| SettingError::Value {
+                key: source.to_owned(),
+                value: text.to_owned(),
+                problem: "neither true nor false".to_owned(),
+            })?;
+            truth.into()
         }
+        Value::String(_) | Value::Null | Value::Object(_) => Value::String(text.to_owned()),
     };
     Ok(())
 }
@@ -94,7 +100,11 @@ mod tests {
     fn every_key_can_be_set_from_the_environment() {
         let default = ConfigFile::default();
         for (key, value) in default.to_object() {
-            let other = if value.is_number() { "7" } else { "/memory/7" };
+            let other = match value {
+                Value::Number(_) => "7",
+                Value::Bool(_) => "true",
+                _ => "/memory/7",
+            };
             let name = environment_name(&key);
             let environment = |asked: &str| (asked == name).then(|| other.to_owned());
             let changed = overridden(&default, environment, &[]).unwrap().to_object();

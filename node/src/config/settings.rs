@@ -20,15 +20,13 @@ pub(crate) struct Settings {
     pub(crate) listen_addresses: Vec<Multiaddr>,
     /// Each names its peer.
     pub(crate) bootstrap_peers: Vec<Multiaddr>,
-    pub(crate) announce_addresses: Vec<Multiaddr>,
     pub(crate) private_key_file: PathBuf,
-    pub(crate) pre_shared_key_file: Option<PathBuf>,
     pub(crate) agent_version: String,
     pub(crate) protocol_version: String,
-    pub(crate) low_connections: u32,
     pub(crate) high_connections: u32,
     pub(crate) idle_connection: Option<Duration>,
     pub(crate) ping_interval: Option<Duration>,
+    pub(crate) serve_perf: bool,
     pub(crate) admin_address: SocketAddr,
     pub(crate) log_level: LogLevel,
 }
@@ -64,34 +62,16 @@ impl Settings {
                 return Err(wrong("BootstrapPeers", text, "it does not end in /p2p/<peer id>"));
             }
         }
-        let pre_shared_key_file = non_empty(data, &config.pre_shared_key_file);
-        if pre_shared_key_file.is_some() {
-            // Private networks exist below the first negotiated byte, which QUIC does not have.
-            let keys = ["ListenAddresses", "BootstrapPeers"];
-            for (key, list) in keys.into_iter().zip([&listen_addresses, &bootstrap_peers]) {
-                if let Some(address) = list.iter().find(|address| is_quic(address)) {
-                    let problem = "QUIC cannot be used with PreSharedKeyFile";
-                    return Err(wrong(key, &address.to_string(), problem));
-                }
-            }
-        }
-        if config.low_connections > config.high_connections {
-            let problem = format!("more than HighConnections, {}", config.high_connections);
-            return Err(wrong("LowConnections", &config.low_connections.to_string(), &problem));
-        }
         Ok(Settings {
             listen_addresses,
             bootstrap_peers,
-            announce_addresses: addresses("AnnounceAddresses", &config.announce_addresses)?,
-            private_key_file: non_empty(data, &config.private_key_file)
-                .unwrap_or_else(|| data.join(KEY_FILE_NAME)),
-            pre_shared_key_file,
+            private_key_file: key_file(data, &config.private_key_file),
             agent_version: version("AgentVersion", &config.agent_version)?,
             protocol_version: version("ProtocolVersion", &config.protocol_version)?,
-            low_connections: config.low_connections,
             high_connections: config.high_connections,
             idle_connection: seconds(config.idle_connection_seconds),
             ping_interval: seconds(config.ping_interval_seconds),
+            serve_perf: config.serve_perf,
             admin_address: admin_address(&config.admin_address)?,
             log_level: log_level(&config.log_level)?,
         })
@@ -108,13 +88,9 @@ fn names_peer(address: &Multiaddr) -> bool {
     matches!(address.iter().last(), Some(Protocol::P2p(_)))
 }
 
-fn is_quic(address: &Multiaddr) -> bool {
-    address.iter().any(|part| matches!(part, Protocol::Quic | Protocol::QuicV1))
-}
-
-fn non_empty(data: &Path, text: &str) -> Option<PathBuf> {
+fn key_file(data: &Path, text: &str) -> PathBuf {
     // Joining an absolute path gives that path.
-    (!text.is_empty()).then(|| data.join(text))
+    data.join(if text.is_empty() { KEY_FILE_NAME } else { text })
 }
 
 fn seconds(number: u64) -> Option<Duration> {
@@ -185,7 +161,7 @@ mod tests {
         let settings = check(|_| {}).unwrap();
         let listen: Vec<_> = settings.listen_addresses.iter().map(ToString::to_string).collect();
         assert_eq!(listen, ["/ip4/0.0.0.0/tcp/9000", "/ip4/0.0.0.0/udp/9000/quic-v1"]);
-        assert_eq!((settings.low_connections, settings.high_connections), (160, 192));
+        assert_eq!(settings.high_connections, 192);
         assert_eq!(settings.idle_connection, None);
         assert_eq!(settings.private_key_file, Path::new("data/p2p_key"));
     }
@@ -200,15 +176,12 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named_with_its_key() {
         type Change = fn(&mut ConfigFile);
-        let cases: [(Change, &str, &str); 8] = [
+        let cases: [(Change, &str, &str); 5] = [
             (|c| c.listen_addresses.push("/ip4/1.2.3".into()), "ListenAddresses", "/ip4/1.2.3"),
             (|c| c.bootstrap_peers.push("/memory/1".into()), "BootstrapPeers", "/p2p/"),
-            (|c| c.announce_addresses.push("here".into()), "AnnounceAddresses", "here"),
-            (|c| c.low_connections = 193, "LowConnections", "192"),
             (|c| c.admin_address = "0.0.0.0:1".into(), "AdminAddress", "loopback"),
             (|c| c.admin_address = "localhost".into(), "AdminAddress", "localhost"),
             (|c| c.log_level = "loud".into(), "LogLevel", "loud"),
-            (|c| c.pre_shared_key_file = "psk".into(), "ListenAddresses", "quic-v1"),
         ];
         for (change, key, problem) in cases {
             let error = check(change).unwrap_err();
