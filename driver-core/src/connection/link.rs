@@ -7,7 +7,6 @@ use std::task::{Context, Poll, Waker};
 
 use sanspeer_core::close::{CloseReason, TransportFailure};
 use sanspeer_core::connection::{Connection, ConnectionEvent, NodeRoom, OpenError};
-use sanspeer_core::identity::PeerId;
 use sanspeer_core::mailbox::{Mailbox, OpenFailure, ToConnection, ToNode};
 use sanspeer_core::mux::StreamId;
 use sanspeer_core::node::ConnectionId;
@@ -272,11 +271,6 @@ impl Link {
     pub(crate) fn refuse(&self, id: StreamId) {
         self.lock().connection.stream(id).reset(0);
         self.notify.notify();
-    }
-
-    /// Who is at the other end, once that is proved.
-    pub(crate) fn peer(&self) -> Option<PeerId> {
-        self.lock().connection.peer()
     }
 }
 

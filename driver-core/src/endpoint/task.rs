@@ -8,7 +8,6 @@ use std::task::{Context, Poll};
 
 use sanspeer_core::address::Endpoint;
 use sanspeer_core::close::TransportFailure;
-use sanspeer_core::mux::Role;
 use sanspeer_core::node::{
     ArrivalId, ConnectionId, DialFailure, Input, ListenFailure, ListenerId,
 };

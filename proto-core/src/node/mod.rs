@@ -36,6 +36,7 @@ mod peers;
 mod protect;
 pub mod protocol;
 mod protocols;
+mod words;
 
 pub use command::{Answer, Command, CommandError, DialError, PeerSummary};
 pub use config::NodeConfig;
