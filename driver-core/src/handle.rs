@@ -110,10 +110,12 @@ impl Handle {
         &self,
         address: Multiaddr,
     ) -> Result<(ListenerId, Multiaddr), RequestError> {
-        match self.request(Command::Listen(address)).await? {
-            Answer::Listening { listener, address } => Ok((listener, address)),
-            answer => Err(unexpected(answer)),
-        }
+        let Answer::Listening { listener, address } =
+            self.request(Command::Listen(address)).await?
+        else {
+            return Err(unexpected());
+        };
+        Ok((listener, address))
     }
 
     /// Stops listening. Connections stay.
@@ -142,10 +144,12 @@ impl Handle {
         peer: Option<PeerId>,
         addresses: Vec<Multiaddr>,
     ) -> Result<(PeerId, ConnectionId), RequestError> {
-        match self.request(Command::Connect { peer, addresses }).await? {
-            Answer::Connected { peer, connection } => Ok((peer, connection)),
-            answer => Err(unexpected(answer)),
-        }
+        let Answer::Connected { peer, connection } =
+            self.request(Command::Connect { peer, addresses }).await?
+        else {
+            return Err(unexpected());
+        };
+        Ok((peer, connection))
     }
 
     /// Ends every connection of a peer, and returns when the last is over.
@@ -180,8 +184,7 @@ impl Handle {
         link: &Arc<Link>,
         protocols: &[ProtocolId],
     ) -> Result<AppStream, OpenStreamError> {
-        let mut stream =
-            poll_fn(|cx| link.poll_open(cx, (self.core.now)(), protocols)).await?;
+        let mut stream = poll_fn(|cx| link.poll_open(cx, (self.core.now)(), protocols)).await?;
         poll_fn(|cx| stream.poll_opened(cx)).await.map_err(OpenStreamError::Refused)?;
         Ok(stream)
     }
@@ -199,18 +202,19 @@ impl Handle {
 
     /// Who is connected, in the order of their ids.
     pub async fn peers(&self) -> Result<Vec<PeerSummary>, RequestError> {
-        match self.request(Command::Peers).await? {
-            Answer::Peers(peers) => Ok(peers),
-            answer => Err(unexpected(answer)),
-        }
+        let Answer::Peers(peers) = self.request(Command::Peers).await? else {
+            return Err(unexpected());
+        };
+        Ok(peers)
     }
 
     /// Our addresses.
     pub async fn addresses(&self) -> Result<Addresses, RequestError> {
-        match self.request(Command::Addresses).await? {
-            Answer::Addresses { listening, external } => Ok(Addresses { listening, external }),
-            answer => Err(unexpected(answer)),
-        }
+        let Answer::Addresses { listening, external } = self.request(Command::Addresses).await?
+        else {
+            return Err(unexpected());
+        };
+        Ok(Addresses { listening, external })
     }
 
     /// Remembers addresses of a peer.
@@ -239,10 +243,12 @@ impl Handle {
 
     /// A command of one of Node's protocols, in its own encoding.
     pub async fn protocol(&self, name: &str, command: Bytes) -> Result<Bytes, RequestError> {
-        match self.request(Command::Protocol { name: name.to_owned(), command }).await? {
-            Answer::Protocol(reply) => Ok(reply),
-            answer => Err(unexpected(answer)),
-        }
+        let Answer::Protocol(reply) =
+            self.request(Command::Protocol { name: name.to_owned(), command }).await?
+        else {
+            return Err(unexpected());
+        };
+        Ok(reply)
     }
 
     /// The events from now on.
@@ -277,14 +283,15 @@ impl Handle {
 }
 
 /// Node answers each command in its own way, which a debug build checks.
-fn unexpected(answer: Answer) -> RequestError {
-    debug_assert!(false, "{answer:?}");
+fn unexpected() -> RequestError {
+    debug_assert!(false, "an answer to another command");
     RequestError::Failed(CommandError::Unknown)
 }
 
 impl Drop for Core {
     fn drop(&mut self) {
-        let _ = self.inbox.push_request(Request { command: Command::Shutdown, reply: Reply::Nobody });
+        let _ =
+            self.inbox.push_request(Request { command: Command::Shutdown, reply: Reply::Nobody });
     }
 }
 

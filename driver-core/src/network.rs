@@ -96,13 +96,14 @@ impl Network for PolledHandle {
                 self.acceptors.insert(protocol.clone(), acceptor);
             }
         }
-        let removed = match &command {
-            Command::RemoveProtocol(protocol) => self.acceptors.remove(protocol),
-            _ => None,
+        let removed = if let Command::RemoveProtocol(protocol) = &command {
+            self.acceptors.remove(protocol)
+        } else {
+            None
         };
         let reply = Reply::Observer(Arc::clone(&self.observer), id);
-        if let Err(request) = self.handle.core.inbox.push_request(Request { command, reply }) {
-            request.reply.send(Answer::Failed(CommandError::ShuttingDown));
+        if let Err(reply) = self.handle.core.inbox.push_request(Request { command, reply }) {
+            reply.send(Answer::Failed(CommandError::ShuttingDown));
         }
         // Behind the request, which would otherwise find the protocol gone.
         drop(removed);

@@ -12,10 +12,10 @@ use std::time::Duration;
 use futures_channel::oneshot;
 use multiaddr::Multiaddr;
 use sanspeer_core::address::Endpoint;
+use sanspeer_core::close::TransportFailure;
 use sanspeer_core::identity::PeerId;
 use sanspeer_core::mux::Role;
 use sanspeer_core::node::{ConnectionId, Input, ListenFailure, ListenerId};
-use sanspeer_core::close::TransportFailure;
 
 use crate::control::inbox::{Guest, Report};
 use crate::failure::{dial_failure, is_of_one_arrival};
@@ -95,9 +95,9 @@ pub(crate) struct TcpDoor<R: Runtime>(pub(crate) R::TcpListener);
 
 impl<R: Runtime> Door<R> for TcpDoor<R> {
     fn poll_guest(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(Guest<R>, Multiaddr)>> {
-        self.0.poll_accept(cx).map_ok(|(stream, remote)| {
-            (Guest::Tcp(stream), Endpoint::Tcp(remote).to_multiaddr())
-        })
+        self.0
+            .poll_accept(cx)
+            .map_ok(|(stream, remote)| (Guest::Tcp(stream), Endpoint::Tcp(remote).to_multiaddr()))
     }
 }
 

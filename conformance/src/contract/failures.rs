@@ -13,8 +13,7 @@ use sanspeer_driver::{Handle, Multiaddr, RequestError};
 
 use super::world::{ECHO, echo, exchange, in_time, listen, node, pattern, protocol, wait_for};
 
-const TRANSPORTS: [&str; 3] =
-    ["/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1", "/memory/0"];
+const TRANSPORTS: [&str; 3] = ["/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1", "/memory/0"];
 
 /// Why the only address of a dial failed.
 async fn dial_error(node: &Handle, address: Multiaddr) -> DialError {

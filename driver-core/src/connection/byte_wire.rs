@@ -35,13 +35,7 @@ pub(crate) struct ByteWire<S> {
 
 impl<S: ByteStream> ByteWire<S> {
     pub(crate) fn new(stream: S) -> Self {
-        ByteWire {
-            stream,
-            more: false,
-            read_over: false,
-            write_failed: None,
-            hanging_up: None,
-        }
+        ByteWire { stream, more: false, read_over: false, write_failed: None, hanging_up: None }
     }
 
     /// With nothing left to read, a failure to write is the end.
@@ -89,7 +83,7 @@ impl<S: ByteStream> Wire for ByteWire<S> {
         let Some(space) = connection.recv_buf() else {
             return match self.give_up_writing(connection, now) {
                 Received::Nothing => Received::Paused,
-                received => received,
+                received @ (Received::Something | Received::Paused) => received,
             };
         };
         let room = space.len();
@@ -141,7 +135,9 @@ impl<S: ByteStream> Wire for ByteWire<S> {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     match self.stream.poll_writable(cx) {
                         Poll::Ready(Ok(())) => {}
-                        Poll::Ready(Err(error)) => self.write_failed = Some(transport_failure(&error)),
+                        Poll::Ready(Err(error)) => {
+                            self.write_failed = Some(transport_failure(&error))
+                        }
                         Poll::Pending => break,
                     }
                 }

@@ -109,12 +109,7 @@ impl QuicWire {
 }
 
 impl QuicWire {
-    fn send(
-        &mut self,
-        cx: &mut Context<'_>,
-        connection: &mut Connection,
-        now: Timestamp,
-    ) -> Sent {
+    fn send(&mut self, cx: &mut Context<'_>, connection: &mut Connection, now: Timestamp) -> Sent {
         if !self.send_blocked(cx) {
             return Sent::Nothing;
         }

@@ -64,12 +64,12 @@ impl Reply {
 }
 
 impl Inbox {
-    /// Leaves a request; gives it back when the node is gone.
-    pub(crate) fn push_request(&self, request: Request) -> Result<(), Request> {
+    /// Leaves a request; gives back who waits for its answer when the node is gone.
+    pub(crate) fn push_request(&self, request: Request) -> Result<(), Reply> {
         {
             let mut requests = lock(&self.requests);
             if requests.closed {
-                return Err(request);
+                return Err(request.reply);
             }
             requests.waiting.push_back(request);
         }
@@ -119,12 +119,7 @@ pub(crate) enum Report<R: Runtime> {
     /// Something that is Node's alone.
     Node(Input),
     /// Somebody wants to connect.
-    Arrival {
-        listener: ListenerId,
-        remote: Multiaddr,
-        validated: bool,
-        guest: Guest<R>,
-    },
+    Arrival { listener: ListenerId, remote: Multiaddr, validated: bool, guest: Guest<R> },
     /// Somebody who was let in was not there any more.
     ArrivalGone { arrival: ArrivalId, connection: ConnectionId },
     /// A connection began; its task is about to be spawned.

@@ -8,9 +8,7 @@ use std::task::{Context, Poll};
 
 use sanspeer_core::address::Endpoint;
 use sanspeer_core::close::TransportFailure;
-use sanspeer_core::node::{
-    ArrivalId, ConnectionId, DialFailure, Input, ListenFailure, ListenerId,
-};
+use sanspeer_core::node::{ArrivalId, ConnectionId, DialFailure, Input, ListenFailure, ListenerId};
 use sanspeer_core::quic::{
     ConnectError, EndpointEvent, FromEndpoint, IncomingId, QuicConnectionId, QuicEndpoint, QuicMux,
     QuicTransmit,
@@ -291,12 +289,11 @@ impl<R: Runtime> Drop for EndpointTask<R> {
     }
 }
 
-#[allow(clippy::wildcard_enum_match_arm, reason = "the enum is std's, and it grows")]
 fn is_of_one_datagram(error: &std::io::Error) -> bool {
-    match error.kind() {
+    matches!(
+        error.kind(),
         std::io::ErrorKind::ConnectionReset
-        | std::io::ErrorKind::ConnectionRefused
-        | std::io::ErrorKind::Interrupted => true,
-        _ => false,
-    }
+            | std::io::ErrorKind::ConnectionRefused
+            | std::io::ErrorKind::Interrupted
+    )
 }
