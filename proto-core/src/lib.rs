@@ -158,12 +158,10 @@
 //! - [`mailbox`]: what a connection and Node say to each other, and the limits that Node grants;
 //! - [`close`]: why connections end.
 //!
-//! What Node remembers:
-//! - [`peer_store`]: peers, their addresses, and what came of dialling them.
-//!
 //! From connections to a peer:
 //! - [`node`]: [`node::Node`] decides who is dialled and let in, and runs the protocols that peers
 //!   speak about themselves;
+//! - [`peer_store`]: peers, their addresses, and what came of dialling them;
 //! - [`identify`]: each side says who it is;
 //! - [`host`]: [`host::Host`], a whole peer on one thread;
 //! - [`application`]: [`application::Network`], what an application sees of a peer, whatever runs

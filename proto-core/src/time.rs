@@ -121,15 +121,15 @@ pub enum DeadlineReason {
     Protocol,
     /// A connection tells Node what the application uses.
     Usage,
+    /// Identify asks a peer again, or pushes what changed.
+    Identify,
+    /// A stream of identify must have ended by then.
+    IdentifyTimeout,
     /// An address that is dialled must have led to a connection by then, or a name must have been
     /// looked up.
     DialAttempt,
     /// The next address of a peer is dialled beside those that did not answer yet.
     DialNext,
-    /// Identify asks a peer again, or pushes what changed.
-    Identify,
-    /// A stream of identify must have ended by then.
-    IdentifyTimeout,
 }
 
 impl core::fmt::Display for DeadlineReason {
@@ -148,10 +148,10 @@ impl core::fmt::Display for DeadlineReason {
             DeadlineReason::Quic => "quic",
             DeadlineReason::Protocol => "a protocol",
             DeadlineReason::Usage => "report of use",
-            DeadlineReason::DialAttempt => "dial",
-            DeadlineReason::DialNext => "next address to dial",
             DeadlineReason::Identify => "identify",
             DeadlineReason::IdentifyTimeout => "identify answer",
+            DeadlineReason::DialAttempt => "dial",
+            DeadlineReason::DialNext => "next address to dial",
         })
     }
 }

@@ -1,4 +1,5 @@
 //! Whole peers: two or more hosts in memory, in virtual time.
+#![allow(clippy::wildcard_enum_match_arm, reason = "a test looks at some events")]
 
 mod host_world;
 

@@ -43,6 +43,10 @@ impl Known {
         self.info.as_ref()
     }
 
+    pub(super) fn record_seq(&self) -> Option<u64> {
+        self.latest_seq
+    }
+
     /// Takes a message that came from `peer`. One with another key says nothing at all.
     ///
     /// Addresses of a record win. Once there was one, only a newer one replaces them: otherwise

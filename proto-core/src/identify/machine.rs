@@ -154,6 +154,11 @@ impl Identify {
         self.peers.get(peer)?.known.info()
     }
 
+    /// The sequence number of the newest signed record that a connected peer sent, if it did.
+    pub fn record_seq(&self, peer: &PeerId) -> Option<u64> {
+        self.peers.get(peer)?.known.record_seq()
+    }
+
     // Connections.
 
     fn connection_opened(&mut self, now: Timestamp, connection: ConnectionId, link: Link) {

@@ -37,7 +37,7 @@ impl Node {
         if let Err(reason) = self.limits.arrive(now, connection, ip_of(&remote)) {
             return self.reject(arrival, remote, reason);
         }
-        self.connections.add(connection, Role::Listener, remote, Some(arrival));
+        self.connections.accept(connection, remote, arrival);
         self.output(Output::Accept { arrival, connection });
     }
 
@@ -90,7 +90,13 @@ impl Node {
     /// The handshake is done: admits the connection, or refuses it.
     fn handle_established(&mut self, now: Timestamp, id: ConnectionId, peer: PeerId) {
         match self.connections.get(id).map(|entry| &entry.state) {
-            Some(State::Pending { .. }) => {}
+            Some(State::Accepted(_) | State::Dialled(None)) => {}
+            Some(State::Dialled(Some(expected))) => {
+                let expected = *expected;
+                if expected != peer {
+                    return self.close_wrong_peer(id, expected, peer);
+                }
+            }
             // It was given up, and is not told apart from one that never was.
             None => {
                 return self.tell_connection(id, ToConnection::Refuse(RefuseReason::Policy));
@@ -122,8 +128,17 @@ impl Node {
         self.tell_connection(id, ToConnection::Refuse(reason));
         self.event(NodeEvent::Refused { address, peer: Some(peer), reason });
         if role == Role::Dialer {
-            self.dial_ended(id, Err(DialError::Closed(CloseReason::Refused(reason))));
+            self.dial_failed(id, DialError::Closed(CloseReason::Refused(reason)));
         }
+    }
+
+    /// A transport of others has let somebody through who was not dialled.
+    fn close_wrong_peer(&mut self, id: ConnectionId, expected: PeerId, found: PeerId) {
+        let (expected, found) = (Box::new(expected), Box::new(found));
+        let reason = CloseReason::WrongPeer { expected, found };
+        self.connections.refuse(id);
+        self.tell_connection(id, ToConnection::Close(reason.clone()));
+        self.dial_failed(id, DialError::Closed(reason));
     }
 
     fn admit(&mut self, now: Timestamp, id: ConnectionId, peer: PeerId) {
@@ -140,9 +155,10 @@ impl Node {
         }
         let protocols = self.protocols.table();
         self.tell_connection(id, ToConnection::Admit { lease, protocols });
-        if role == Role::Dialer {
-            self.dial_ended(id, Ok(peer));
+        if first {
+            self.peers.set_connected(peer, true, now);
         }
+        self.dial_over(id, role, peer);
         self.protocols.connection_opened(peer, id, role, address, first);
         self.watch_use(now, id);
     }
@@ -151,7 +167,7 @@ impl Node {
     fn handle_closed(&mut self, id: ConnectionId, reason: CloseReason) {
         let open = match self.connections.get(id).map(|entry| &entry.state) {
             Some(State::Open(_)) => true,
-            Some(State::Pending { .. } | State::Refused) => false,
+            Some(State::Accepted(_) | State::Dialled(_) | State::Refused) => false,
             None => return,
         };
         if open {
@@ -159,11 +175,11 @@ impl Node {
         }
         let Some((entry, last)) = self.forget(id) else { return };
         match entry.state {
-            State::Pending { arrival: Some(_) } => {
+            State::Accepted(_) => {
                 self.event(NodeEvent::InboundFailed { address: entry.address, reason });
             }
-            State::Pending { arrival: None } => {
-                self.dial_ended(id, Err(DialError::Closed(reason)));
+            State::Dialled(_) => {
+                self.dial_failed(id, DialError::Closed(reason));
             }
             State::Refused => {}
             State::Open(open) => {

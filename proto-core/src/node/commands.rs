@@ -53,7 +53,7 @@ impl Node {
                 }
             }
             Command::AddAddresses { peer, addresses } => {
-                self.add_addresses(peer, addresses);
+                self.add_addresses(peer, &addresses);
                 self.answer(id, Answer::Done);
             }
             Command::AddExternalAddress(address) => {
@@ -102,6 +102,7 @@ impl Node {
     /// The last connection of a peer is over.
     pub(super) fn peer_gone(&mut self, peer: &PeerId) {
         self.protection.peer_gone(peer);
+        self.peers.set_connected(*peer, false, self.clock.now());
         for id in self.waiting(|pending| match pending {
             Pending::Disconnect(waited) => waited == peer,
             Pending::Listen | Pending::Connect | Pending::Protocol(_) | Pending::Shutdown => false,

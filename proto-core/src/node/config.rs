@@ -2,15 +2,21 @@
 
 use core::time::Duration;
 
+use super::dial::DialConfig;
 use super::limits::ConnectionLimits;
 use crate::identify::IdentifyConfig;
 use crate::mailbox::Lease;
+use crate::peer_store::PeerStoreConfig;
 
 /// Numbers of a [`super::Node`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeConfig {
     /// Who we say that we are, and how often we ask others.
     pub identify: IdentifyConfig,
+    /// How peers are dialled.
+    pub dial: DialConfig,
+    /// How much is remembered of peers.
+    pub peer_store: PeerStoreConfig,
     /// How many connections there may be.
     pub limits: ConnectionLimits,
     /// A connection that nobody has used for so long is closed; never if `None`. Used is one with
@@ -38,6 +44,8 @@ impl Default for NodeConfig {
     fn default() -> Self {
         NodeConfig {
             identify: IdentifyConfig::default(),
+            dial: DialConfig::default(),
+            peer_store: PeerStoreConfig::default(),
             limits: ConnectionLimits::default(),
             idle_timeout: Some(Duration::from_secs(60)),
             surplus_grace: Duration::from_secs(5),

@@ -21,8 +21,10 @@ pub(super) struct Entry {
 
 /// How far a connection is.
 pub(super) enum State {
-    /// Nobody has proved who he is. An accepted one remembers its arrival.
-    Pending { arrival: Option<ArrivalId> },
+    /// Accepted; nobody has proved who he is.
+    Accepted(ArrivalId),
+    /// Being dialled; somebody may have to be there.
+    Dialled(Option<PeerId>),
     /// Turned away after its handshake; its end is awaited.
     Refused,
     /// Admitted.
@@ -70,14 +72,14 @@ impl Entry {
     pub(super) fn open(&self) -> Option<&Open> {
         match &self.state {
             State::Open(open) => Some(open),
-            State::Pending { .. } | State::Refused => None,
+            State::Accepted(_) | State::Dialled(_) | State::Refused => None,
         }
     }
 
     fn open_mut(&mut self) -> Option<&mut Open> {
         match &mut self.state {
             State::Open(open) => Some(open),
-            State::Pending { .. } | State::Refused => None,
+            State::Accepted(_) | State::Dialled(_) | State::Refused => None,
         }
     }
 }
@@ -104,18 +106,22 @@ pub(super) struct Connections {
 }
 
 impl Connections {
-    /// A new connection.
-    pub(super) fn add(
-        &mut self,
-        id: ConnectionId,
-        role: Role,
-        address: Multiaddr,
-        arrival: Option<ArrivalId>,
-    ) {
-        if let Some(arrival) = arrival {
-            self.arrivals.insert(arrival, id);
-        }
-        self.entries.insert(id, Entry { role, address, state: State::Pending { arrival } });
+    /// A connection that is accepted.
+    pub(super) fn accept(&mut self, id: ConnectionId, address: Multiaddr, arrival: ArrivalId) {
+        self.arrivals.insert(arrival, id);
+        let state = State::Accepted(arrival);
+        self.entries.insert(id, Entry { role: Role::Listener, address, state });
+    }
+
+    /// A connection that is dialled, to `peer` if that is said.
+    pub(super) fn dial(&mut self, id: ConnectionId, address: Multiaddr, peer: Option<PeerId>) {
+        let state = State::Dialled(peer);
+        self.entries.insert(id, Entry { role: Role::Dialer, address, state });
+    }
+
+    /// Whether a connection is dialled, and nobody has proved who he is.
+    pub(super) fn is_dialled(&self, id: ConnectionId) -> bool {
+        matches!(self.get(id), Some(Entry { state: State::Dialled(_), .. }))
     }
 
     pub(super) fn get(&self, id: ConnectionId) -> Option<&Entry> {
@@ -244,9 +250,7 @@ impl Connections {
     }
 
     fn end_handshake(&mut self, id: ConnectionId) {
-        if let Some(Entry { state: State::Pending { arrival: Some(arrival) }, .. }) =
-            self.entries.get(&id)
-        {
+        if let Some(Entry { state: State::Accepted(arrival), .. }) = self.entries.get(&id) {
             self.arrivals.remove(arrival);
         }
     }

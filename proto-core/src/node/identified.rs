@@ -25,10 +25,12 @@ impl Node {
     }
 
     /// Tells what peers said of themselves.
-    pub(super) fn take_identified(&mut self, _now: Timestamp) {
+    pub(super) fn take_identified(&mut self, now: Timestamp) {
         while let Some(event) = self.protocols.identify.poll_event() {
             match event {
                 IdentifyEvent::Identified { peer, info } => {
+                    let record_seq = self.protocols.identify.record_seq(&peer);
+                    self.peers.set_identified(peer, &info, record_seq, now);
                     self.event(NodeEvent::Identified { peer, info });
                 }
                 // One peer's word for our address is in what it said of itself; whether it is true

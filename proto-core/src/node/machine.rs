@@ -21,6 +21,7 @@ use super::protocols::{AddProtocolError, Protocols};
 use crate::identify::Identify;
 use crate::identity::Identity;
 use crate::mailbox::ToConnection;
+use crate::peer_store::PeerStore;
 use crate::rng::Seed;
 use crate::time::{Clock, Deadline, DeadlineReason, Timestamp};
 
@@ -37,6 +38,7 @@ pub struct Node {
     pub(super) connections: Connections,
     pub(super) listeners: Listeners,
     pub(super) dialling: Dialling,
+    pub(super) peers: PeerStore,
     pub(super) protocols: Protocols,
     pub(super) protection: Protection,
     /// Commands that were not answered yet: as many as the application has asked.
@@ -59,19 +61,20 @@ impl Node {
         let mut node = Node {
             protocols: Protocols::new(identify, config.perf),
             limits: Limits::new(config.limits.clone()),
-            config,
-            identity,
             clock: Clock::new(now),
             ids: Ids::default(),
             connections: Connections::default(),
             listeners: Listeners::default(),
-            dialling: Dialling::default(),
+            dialling: Dialling::new(config.dial.clone()),
+            peers: PeerStore::new(identity.peer_id(), config.peer_store.clone()),
             protection: Protection::default(),
             commands: BTreeMap::new(),
             leased_bytes: 0,
             shutting_down: false,
             started: false,
             outputs: VecDeque::new(),
+            config,
+            identity,
         };
         node.announce_protocols();
         node
@@ -111,7 +114,7 @@ impl Node {
                 self.handle_dial_failed(connection, failure)
             }
             Input::LookedUp { lookup, addresses } => {
-                let _ = (lookup, addresses);
+                self.handle_looked_up(lookup, &addresses);
             }
             Input::Connection { connection, message } => {
                 self.handle_connection(now, connection, message);
@@ -141,11 +144,13 @@ impl Node {
             .connections
             .first_deadline()
             .map(|(at, _)| Deadline::new(at, DeadlineReason::Idle));
-        Deadline::earlier(unused, self.protocols.deadline(self.clock.now()))
+        let protocols = self.protocols.deadline(self.clock.now());
+        [unused, self.dialling.deadline(), protocols].into_iter().flatten().min()
     }
 
     fn handle_timeout(&mut self, now: Timestamp) {
         self.close_unused(now);
+        self.time_out_dials(now);
         self.protocols.time_out(now);
     }
 

@@ -1,5 +1,8 @@
 //! Hosts joined in memory, in virtual time.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
+#![allow(clippy::wildcard_enum_match_arm, reason = "a test looks at some events")]
+
+pub mod hello;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -306,11 +309,11 @@ impl World {
             HostOutput::Listen { listener, address } => {
                 let text = address.to_string();
                 let host = &mut self.sides[side].host;
-                if self.listening.contains_key(&text) {
-                    host.handle_listen_failed(now, listener, ListenFailure::AddressInUse);
-                } else {
-                    self.listening.insert(text, (side, listener));
+                let holder = *self.listening.entry(text).or_insert((side, listener));
+                if holder == (side, listener) {
                     host.handle_listening(now, listener, address);
+                } else {
+                    host.handle_listen_failed(now, listener, ListenFailure::AddressInUse);
                 }
             }
             HostOutput::Unlisten(listener) => {
