@@ -1,6 +1,6 @@
 //! [`PolledHandle`]: a [`Handle`] as [`Network`], where nothing waits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -9,7 +9,9 @@ use bytes::Bytes;
 use sanspeer_core::application::{AppEvent, InboundStream, Network, StreamOpenError};
 use sanspeer_core::identity::PeerId;
 use sanspeer_core::mux::{ReadError, ResetCode, WriteError};
-use sanspeer_core::node::{Answer, Command, CommandError, CommandId, StreamRef};
+use sanspeer_core::node::{
+    Answer, Command, CommandError, CommandId, ConnectionId, NodeEvent, StreamRef,
+};
 use sanspeer_core::protocol::ProtocolId;
 use sanspeer_core::time::Timestamp;
 
@@ -33,8 +35,15 @@ pub struct PolledHandle {
     acceptors: BTreeMap<ProtocolId, Acceptor>,
     /// Bounded by the stream limits.
     streams: BTreeMap<StreamRef, AppStream>,
+    /// Connections that are over and whose streams can still be read, in the order of their ends.
+    /// Bounded by [`MAX_OVER`].
+    over: VecDeque<ConnectionId>,
     next_command: u64,
 }
+
+/// Connections that are over and whose streams can still be read. The streams of older ones are
+/// forgotten.
+const MAX_OVER: usize = 16;
 
 impl PolledHandle {
     /// A handle that does not wait.
@@ -47,6 +56,7 @@ impl PolledHandle {
             observer,
             acceptors: BTreeMap::new(),
             streams: BTreeMap::new(),
+            over: VecDeque::new(),
             next_command: 0,
         }
     }
@@ -69,6 +79,23 @@ impl PolledHandle {
     /// Events of Node that were dropped so far.
     pub fn missed(&self) -> u64 {
         self.observer.missed()
+    }
+
+    /// A connection is over; what its streams received can be read for a while.
+    fn retire(&mut self, connection: ConnectionId) {
+        self.over.push_back(connection);
+        if self.over.len() > MAX_OVER
+            && let Some(oldest) = self.over.pop_front()
+        {
+            self.streams.retain(|at, _| at.connection != oldest);
+        }
+    }
+
+    /// Forgets a stream with which nothing is left to be done.
+    fn forget_if_over(&mut self, at: StreamRef) {
+        if self.streams.get(&at).is_some_and(AppStream::is_over) {
+            self.streams.remove(&at);
+        }
     }
 
     /// What an operation says that would wait.
@@ -111,7 +138,25 @@ impl Network for PolledHandle {
     }
 
     fn poll_event(&mut self) -> Option<AppEvent> {
-        self.observer.pop()
+        let event = self.observer.pop()?;
+        match &event {
+            AppEvent::Ended { stream, .. } => {
+                self.streams.remove(stream);
+            }
+            AppEvent::Node(NodeEvent::ConnectionClosed { connection, .. }) => {
+                self.retire(*connection);
+            }
+            AppEvent::Node(_)
+            | AppEvent::Answer { .. }
+            | AppEvent::Inbound
+            | AppEvent::Opened { .. }
+            | AppEvent::OpenFailed { .. }
+            | AppEvent::Readable(_)
+            | AppEvent::Writable(_)
+            | AppEvent::Finished(_)
+            | AppEvent::Stopped { .. } => {}
+        }
+        Some(event)
     }
 
     fn open(
@@ -140,27 +185,35 @@ impl Network for PolledHandle {
         None
     }
 
-    fn read(&mut self, _now: Timestamp, stream: StreamRef, max: usize) -> Result<Bytes, ReadError> {
-        let stream = self.streams.get_mut(&stream).ok_or(ReadError::UnknownStream)?;
+    fn read(&mut self, _now: Timestamp, at: StreamRef, max: usize) -> Result<Bytes, ReadError> {
+        let stream = self.streams.get_mut(&at).ok_or(ReadError::UnknownStream)?;
         let cx = Context::from_waker(Waker::noop());
-        PolledHandle::at_once(stream.poll_read_bytes(&cx, max), ReadError::Blocked)
+        let result = PolledHandle::at_once(stream.poll_read_bytes(&cx, max), ReadError::Blocked);
+        match result {
+            Ok(_) => self.forget_if_over(at),
+            Err(ReadError::Blocked) => {}
+            Err(_) => drop(self.streams.remove(&at)),
+        }
+        result
     }
 
     fn write(
         &mut self,
         _now: Timestamp,
-        stream: StreamRef,
+        at: StreamRef,
         data: &[u8],
     ) -> Result<usize, WriteError> {
-        let stream = self.streams.get_mut(&stream).ok_or(WriteError::UnknownStream)?;
+        let stream = self.streams.get_mut(&at).ok_or(WriteError::UnknownStream)?;
         let cx = Context::from_waker(Waker::noop());
         PolledHandle::at_once(stream.poll_write(&cx, data), WriteError::Blocked)
     }
 
-    fn finish(&mut self, _now: Timestamp, stream: StreamRef) -> Result<(), WriteError> {
-        let stream = self.streams.get_mut(&stream).ok_or(WriteError::UnknownStream)?;
+    fn finish(&mut self, _now: Timestamp, at: StreamRef) -> Result<(), WriteError> {
+        let stream = self.streams.get_mut(&at).ok_or(WriteError::UnknownStream)?;
         let cx = Context::from_waker(Waker::noop());
-        PolledHandle::at_once(stream.poll_finish(&cx), WriteError::Blocked)
+        let result = PolledHandle::at_once(stream.poll_finish(&cx), WriteError::Blocked);
+        self.forget_if_over(at);
+        result
     }
 
     fn reset(&mut self, _now: Timestamp, stream: StreamRef, code: ResetCode) {

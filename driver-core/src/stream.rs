@@ -51,6 +51,11 @@ impl AppStream {
         self.link.poll_opened(cx, self.id).map_ok(|protocol| self.protocol = Some(protocol))
     }
 
+    /// Whether nothing is left to be done: our direction is finished, and theirs was read to its end.
+    pub(crate) fn is_over(&self) -> bool {
+        self.finished && self.ended
+    }
+
     /// Tells an observer what happens to the stream from now on.
     pub(crate) fn observe(&self, observer: &Arc<Observer>) {
         self.link.observe(self.id, observer);
@@ -179,7 +184,7 @@ impl AppStream {
 
 impl Drop for AppStream {
     fn drop(&mut self) {
-        if self.finished && self.ended {
+        if self.is_over() {
             return;
         }
         self.link.lock().drop_stream(self.id, self.finished);

@@ -270,8 +270,13 @@ impl Node {
             ToNode::StreamOpened { request, stream, protocol } => {
                 let (request, stream) = (self.take_request(connection, request), at(stream));
                 let Some(Request { owner, name, .. }) = request else { return };
-                self.protocols.streams.insert(stream, owner);
                 let request = name;
+                if self.protocols.streams.contains_key(&stream) {
+                    let failure = OpenFailure::Ended;
+                    let failed = ProtocolInput::OpenFailed { request, peer, failure };
+                    return self.protocols.tell(owner, failed);
+                }
+                self.protocols.streams.insert(stream, owner);
                 self.protocols
                     .tell(owner, ProtocolInput::StreamOpened { request, peer, stream, protocol });
             }
@@ -289,6 +294,9 @@ impl Node {
                         .tell_connection(connection, ToConnection::Reset { stream, code: 0 });
                 };
                 let stream = at(stream);
+                if self.protocols.streams.contains_key(&stream) {
+                    return;
+                }
                 self.protocols.streams.insert(stream, owner);
                 self.protocols.tell(owner, ProtocolInput::InboundStream { peer, stream, protocol });
                 self.watch_use(now, connection);
