@@ -197,12 +197,7 @@ impl Network for PolledHandle {
         result
     }
 
-    fn write(
-        &mut self,
-        _now: Timestamp,
-        at: StreamRef,
-        data: &[u8],
-    ) -> Result<usize, WriteError> {
+    fn write(&mut self, _now: Timestamp, at: StreamRef, data: &[u8]) -> Result<usize, WriteError> {
         let stream = self.streams.get_mut(&at).ok_or(WriteError::UnknownStream)?;
         let cx = Context::from_waker(Waker::noop());
         PolledHandle::at_once(stream.poll_write(&cx, data), WriteError::Blocked)

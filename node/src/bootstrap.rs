@@ -32,7 +32,7 @@ pub(crate) async fn keep_connected(node: Node, address: Multiaddr) {
             }
             Err(sanspeer_tokio::RequestError::NodeGone) => return,
             Err(error) => {
-                if failures % LOG_EVERY == 0 {
+                if failures.is_multiple_of(LOG_EVERY) {
                     tracing::warn!("P2P: bootstrap peer {address} not connected: {error}");
                 }
                 failures = failures.saturating_add(1);

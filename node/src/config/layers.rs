@@ -103,7 +103,7 @@ mod tests {
             let other = match value {
                 Value::Number(_) => "7",
                 Value::Bool(_) => "true",
-                _ => "/memory/7",
+                Value::Null | Value::String(_) | Value::Array(_) | Value::Object(_) => "/memory/7",
             };
             let name = environment_name(&key);
             let environment = |asked: &str| (asked == name).then(|| other.to_owned());
