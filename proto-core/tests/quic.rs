@@ -496,6 +496,26 @@ fn what_arrived_can_be_read_after_the_end() {
 }
 
 #[test]
+fn nothing_is_told_after_the_end() {
+    let mut world = World::<Raw>::established(34);
+    let (finished, theirs) = stream(&mut world);
+    let (reset, also_theirs) = stream(&mut world);
+    let dialer = world.dialer.only();
+    dialer.write(finished, b"last words");
+    dialer.mux.finish(finished).unwrap();
+    dialer.write(reset, b"lost words");
+    world.run_for(SECOND);
+    world.dialer.only().mux.reset(reset, 3);
+    world.listener.only().mux.close(CloseReason::Banned);
+    world.run_for(SECOND);
+    let listener = world.listener.only();
+    assert_eq!(listener.events.last(), Some(&closed(CloseReason::Banned)));
+    assert_eq!(listener.read(theirs), (b"last words".to_vec(), true));
+    while listener.mux.read(also_theirs, 100).is_ok() {}
+    assert_eq!(listener.mux.poll_event(), None);
+}
+
+#[test]
 fn what_happened_before_the_end_is_told_before_it() {
     let mut world = World::<Raw>::established(31);
     let (ours, theirs) = stream(&mut world);

@@ -7,7 +7,7 @@ use quinn_proto::{
     Dir, FinishError, ReadError as WireReadError, StreamEvent, WriteError as WireWriteError,
 };
 
-use super::mux::QuicMux;
+use super::mux::{Phase, QuicMux};
 use super::stream::{ReadHalf, Stream, WriteHalf, our_id, wire_id};
 use super::windows::clamp;
 use crate::mux::{MuxEvent, MuxOpenError, ReadError, ResetCode, StreamId, WriteError};
@@ -110,7 +110,18 @@ impl QuicMux {
     fn end_known(&mut self, id: StreamId) {
         self.set_read(id, ReadHalf::Ended);
         if self.streams.get(&id).is_some_and(|stream| stream.taken) {
-            self.events.push_back(MuxEvent::Finished(id));
+            self.tell_unless_closed(MuxEvent::Finished(id));
+        }
+    }
+
+    /// Reading learns of ends even when the connection is over; then nothing follows
+    /// [`MuxEvent::Closed`].
+    fn tell_unless_closed(&mut self, event: MuxEvent) {
+        match self.phase {
+            Phase::Handshaking | Phase::Open | Phase::Flushing { .. } | Phase::Closing { .. } => {
+                self.events.push_back(event)
+            }
+            Phase::Closed => {}
         }
     }
 
@@ -137,7 +148,7 @@ impl QuicMux {
         if let Some(stream) = self.forget(id)
             && stream.taken
         {
-            self.events.push_back(MuxEvent::Reset { stream: id, code });
+            self.tell_unless_closed(MuxEvent::Reset { stream: id, code });
         }
     }
 
