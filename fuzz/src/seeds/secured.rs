@@ -143,6 +143,20 @@ fn sessions() -> Vec<Seed> {
     seeds
 }
 
+/// The same envelope with a shorter encoding of its ECDSA key (SEC 1, section 2.3.3).
+fn with_a_compressed_key(identity: &Identity, envelope: &[u8]) -> Vec<u8> {
+    let key = identity.public_key().encode_protobuf();
+    let rest = &envelope[2 + key.len()..];
+    let (head, point) = key.split_at(key.len() - 65);
+    let mut head = head.to_vec();
+    for length in [3, 5, head.len() - 2] {
+        head[length] -= 32;
+    }
+    let sign = 2 | point[64] & 1;
+    let key = [&head[..], &[sign], &point[1..33]].concat();
+    [&[0x0a, key.len() as u8], &key[..], rest].concat()
+}
+
 fn envelopes() -> Vec<Seed> {
     let mut seeds = Vec::new();
     let mut add = |name, bytes| seeds.push(Seed { target: "envelope", name, bytes });
@@ -154,6 +168,10 @@ fn envelopes() -> Vec<Seed> {
         let record = SignedPeerRecord::sign(&peer, format, 1, Vec::new()).expect("short");
         add(name, raw(0, &record.encode()));
     }
+    let ecdsa = &vectors::identities()[2];
+    let record = SignedPeerRecord::sign(ecdsa, RecordFormat::PeerRecord, 1, Vec::new());
+    let record = with_a_compressed_key(ecdsa, &record.expect("short").encode());
+    add("bytes_of_a_record_with_a_compressed_key", raw(0, &record));
     let payload = |settings, parts: &[[u8; 4]]| {
         script(settings, parts.iter().map(|part| Raw(*part)).collect())
     };

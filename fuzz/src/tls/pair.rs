@@ -1,5 +1,8 @@
 //! Both sides and the wire between them.
 
+use std::collections::VecDeque;
+use std::num::NonZero;
+
 use sanspeer_core::tls::{
     CertificateError, HEADER_BYTES, MAX_HANDSHAKE_BYTES, RecordError, TlsError,
 };
@@ -16,13 +19,13 @@ const MAX_TURNS: usize = 20_000;
 const MAX_HISTORY: usize = 64;
 
 /// More than this on the wire tells nothing new.
-const MAX_WIRE_BYTES: usize = 1 << 20;
+const MAX_WIRE_BYTES: usize = 256 << 10;
 
 pub(super) struct Pair {
     settings: Settings,
     ends: [End; 2],
     /// To each side.
-    wires: [Vec<u8>; 2],
+    wires: [VecDeque<u8>; 2],
     /// Records that were on the wire to each side, the last behind.
     history: [Vec<Vec<u8>>; 2],
     /// What is on a wire is not what was sent.
@@ -81,32 +84,34 @@ impl Pair {
             O::GiveUp { side } => self.say(side, End::give_up),
             O::Release { side } => self.ends[usize::from(side)].release(),
             O::Change { side, kind, at, value } => {
-                let wire = &mut self.wires[usize::from(side)];
-                let before = wire.clone();
-                Operation::change(kind, at, value).apply(wire);
-                self.touched |= *wire != before;
+                self.change(side, |wire| Operation::change(kind, at, value).apply(wire));
             }
-            O::Replay { side, back, behind } => self.replay(side.into(), back.into(), behind),
-            O::Swap { side, first, second } => {
-                let wire = &mut self.wires[usize::from(side)];
+            O::Replay { side, back, behind } => self.replay(side, back.into(), behind),
+            O::Swap { side, first, second } => self.change(side, |wire| {
                 let mut records = records(wire);
-                let count = records.len().max(1);
-                let (first, second) = (usize::from(first) % count, usize::from(second) % count);
-                if first != second {
-                    records.swap(first, second);
+                if let Some(count) = NonZero::new(records.len()) {
+                    records.swap(usize::from(first) % count, usize::from(second) % count);
                     *wire = records.concat();
-                    self.touched = true;
                 }
-            }
+            }),
             O::Inject { side, content_type, length } => {
                 let length = scaled(length);
                 let [.., high, low] = length.to_be_bytes();
                 let mut record = vec![content_type, 3, 3, high, low];
                 record.resize(HEADER_BYTES + length, content_type);
-                self.wires[usize::from(side)].splice(..0, record);
-                self.touched = true;
+                self.change(side, |wire| drop(wire.splice(..0, record)));
             }
         }
+    }
+
+    /// Changes what is on the wire to `side`.
+    fn change(&mut self, side: u8, change: impl FnOnce(&mut Vec<u8>)) {
+        let wire = &mut self.wires[usize::from(side)];
+        let before = Vec::from(core::mem::take(wire));
+        let mut after = before.clone();
+        change(&mut after);
+        self.touched |= after != before;
+        *wire = after.into();
     }
 
     /// Lets `side` say something, and remembers it.
@@ -120,17 +125,17 @@ impl Pair {
         let history = &mut self.history[other];
         history.extend(records(&said));
         history.drain(..history.len().saturating_sub(MAX_HISTORY));
-        self.wires[other].extend_from_slice(&said);
+        self.wires[other].extend(said);
     }
 
-    fn replay(&mut self, side: usize, back: usize, behind: bool) {
-        let history = &self.history[side];
+    fn replay(&mut self, side: u8, back: usize, behind: bool) {
+        let history = &self.history[usize::from(side)];
         let Some(record) = history.len().checked_sub(1 + back % MAX_HISTORY) else { return };
         let record = history[record].clone();
-        let wire = &mut self.wires[side];
-        let at = if behind { wire.len() } else { 0 };
-        wire.splice(at..at, record);
-        self.touched = true;
+        self.change(side, |wire| {
+            let at = if behind { wire.len() } else { 0 };
+            drop(wire.splice(at..at, record));
+        });
     }
 
     fn deliver(&mut self, side: u8, most: usize) -> bool {
