@@ -126,13 +126,8 @@ fn what_a_person_gets_wrong_is_one_line() {
     let node = Running::start(data.path(), &[]);
     let taken = node.addresses[0].split("/p2p/").next().expect("an address");
     let other = tempfile::tempdir().expect("a folder");
-    let complaint = fails(sanspeer(other.path()).args([
-        "start",
-        "--set",
-        "LogLevel=error",
-        "--listen",
-        taken,
-    ]));
+    let complaint =
+        fails(sanspeer(other.path()).args(["start", "--set", "LogLevel=error", "--listen", taken]));
     assert!(complaint.contains(taken), "{complaint}");
     let stranger = "/p2p/12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN";
     let wrong = format!("{taken}{stranger}");
