@@ -1,5 +1,5 @@
 //! Vectors, interoperation and contract suites for sanspeer.
 //!
-//! - [`contract`]: what every driver must do, whatever its runtime.
+//! - [`mod@contract`]: what every driver must do, whatever its runtime.
 
 pub mod contract;

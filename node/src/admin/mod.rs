@@ -2,7 +2,7 @@
 //!
 //! - [`server`]: [`Admin`], inside of the node;
 //! - [`client`]: how another process of ours asks;
-//! - [`file`]: `<data>/admin.json`, which tells it where, with the token;
+//! - [`mod@file`]: `<data>/admin.json`, which tells it where, with the token;
 //! - [`report`]: what is told.
 
 mod client;
