@@ -7,6 +7,7 @@ use crate::multistream::NegotiationError;
 use crate::noise::{NoiseError, RecordError};
 use crate::quic::QuicError;
 use crate::time::DeadlineReason;
+use crate::tls::{self, TlsError};
 use crate::yamux::YamuxError;
 
 /// Why a connection ended.
@@ -40,7 +41,8 @@ pub enum CloseReason {
     Multistream(NegotiationError),
     /// The Noise handshake failed.
     Noise(NoiseError),
-    /// A Noise record did not open, or no more can be sealed.
+    /// A Noise record did not open, or no more can be sealed. Those of TLS are
+    /// [`CloseReason::TlsRecord`].
     Record(RecordError),
     /// The remote violated Yamux.
     Yamux(YamuxError),
@@ -51,6 +53,13 @@ pub enum CloseReason {
     },
     /// QUIC ended the connection, or the handshake inside it failed.
     Quic(QuicError),
+    /// The TLS handshake failed, or the remote gave up with an alert, then or later. A dialer's
+    /// certificate is refused by an alert after [`crate::mux::MuxEvent::Secured`].
+    Tls(TlsError),
+    /// A TLS record did not open, or no more can be sealed.
+    TlsRecord(tls::RecordError),
+    /// No security protocol was given to offer.
+    NoSecurity,
 }
 
 /// Why Node refuses a connection.
@@ -108,6 +117,9 @@ impl core::fmt::Display for CloseReason {
                 write!(f, "the remote closed the connection with code {code}")
             }
             CloseReason::Quic(error) => write!(f, "{error}"),
+            CloseReason::Tls(error) => write!(f, "{error}"),
+            CloseReason::TlsRecord(error) => write!(f, "{error}"),
+            CloseReason::NoSecurity => f.write_str("no security protocol to offer"),
         }
     }
 }

@@ -9,6 +9,7 @@
 //! use std::net::{TcpListener, TcpStream};
 //! use std::time::{Duration, Instant};
 //!
+//! use sanspeer_core::byte_mux::Security;
 //! use sanspeer_core::close::CloseReason;
 //! use sanspeer_core::connection::{Connection, ConnectionConfig, ConnectionSetup, NodeRoom};
 //! use sanspeer_core::identity::Identity;
@@ -82,8 +83,8 @@
 //! let (bob_id, table) = (bob.peer_id(), protocols.clone());
 //! let bob = std::thread::spawn(move || {
 //!     let (role, seed) = (Role::Listener, Seed::from_u64(3));
-//!     let setup =
-//!         ConnectionSetup { role, identity: &bob, seed, expected_peer: None, layer: None };
+//!     let security = &[Security::Noise(&bob)];
+//!     let setup = ConnectionSetup { role, security, seed, expected_peer: None, layer: None };
 //!     let (mut stream, mut heard) = (None, Vec::new());
 //!     let (socket, _) = listener.accept()?;
 //!     run(socket, setup, &table, |connection, _| {
@@ -103,7 +104,8 @@
 //!
 //! // Alice opens a stream, speaks, and hears the answer to its end.
 //! let (role, seed, expected_peer) = (Role::Dialer, Seed::from_u64(4), Some(bob_id));
-//! let setup = ConnectionSetup { role, identity: &alice, seed, expected_peer, layer: None };
+//! let security = &[Security::Noise(&alice)];
+//! let setup = ConnectionSetup { role, security, seed, expected_peer, layer: None };
 //! let (mut stream, mut heard) = (None, Vec::new());
 //! run(TcpStream::connect(address)?, setup, &protocols, |connection, now| {
 //!     if stream.is_none() && let Ok(id) = connection.open(now, &[shout.clone()]) {
@@ -177,3 +179,8 @@ pub mod time;
 pub mod tls;
 pub mod varint;
 pub mod yamux;
+
+/// The book's examples run as tests of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/src/transports.md")]
+struct Transports;

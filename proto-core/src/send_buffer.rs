@@ -1,16 +1,16 @@
 //! Bytes for the transport: frames are appended where they will be encrypted and sent from.
 
-use crate::byte_mux::StreamLayer;
-use crate::noise::{MAX_PLAINTEXT_BYTES, RecordError, Sealer, TAG_BYTES};
+use crate::byte_mux::{RecordError, Sealer, StreamLayer};
+use crate::noise;
+use crate::tls;
 
-/// Bytes that may be queued for the transport before streams must wait: three full records.
+/// Bytes that may be queued for the transport before streams must wait: three full records of
+/// Noise, twelve of TLS.
 pub const MAX_QUEUED_DATA_BYTES: usize = 192 * 1024;
 
 /// Bytes that may be queued with the frames that keep a session going: window updates,
 /// acknowledgements, resets, pings.
 pub const MAX_QUEUED_BYTES: usize = 256 * 1024;
-
-const LENGTH_PREFIX_BYTES: usize = 2;
 
 /// The last data frame of the open record, which more data of the same stream may extend.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +33,8 @@ pub struct SendBuffer {
     record: Option<usize>,
     sealer: Option<Sealer>,
     last_frame: Option<LastFrame>,
+    /// The last words were said: nothing may be appended any more.
+    closed: bool,
     /// Nothing can be sealed any more; what is appended from then on is dropped.
     failed: Option<RecordError>,
 }
@@ -76,7 +78,7 @@ impl SendBuffer {
     }
 
     /// From here on bytes are sealed into records.
-    pub fn start_sealing(&mut self, sealer: Sealer) {
+    pub(crate) fn start_sealing(&mut self, sealer: Sealer) {
         self.sealer = Some(sealer);
         self.last_frame = None;
     }
@@ -134,6 +136,25 @@ impl SendBuffer {
         n
     }
 
+    /// Ends what is sent as the security protocol does: because of `error`, or in the normal way.
+    /// Nothing may be appended afterwards.
+    pub(crate) fn close(&mut self, error: Option<tls::RecordError>) {
+        if core::mem::replace(&mut self.closed, true) {
+            return;
+        }
+        self.seal_record();
+        if let Some(sealer) = &mut self.sealer
+            && let Err(error) = sealer.close(error, &mut self.open)
+        {
+            self.failed = Some(error);
+        }
+    }
+
+    /// Whether [`SendBuffer::close`] was called.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
     /// What is to be sent, sealed and passed through `layer`. The same bytes again until
     /// [`SendBuffer::transmitted`] counts them. Empty when there is nothing.
     pub fn transmit(
@@ -174,43 +195,34 @@ impl SendBuffer {
         if self.open.is_empty() {
             self.open = Vec::new();
         }
+        if let Some(sealer) = &mut self.sealer {
+            sealer.release();
+        }
     }
 
     fn record_room(&self) -> usize {
+        let (header_bytes, max_bytes) = match &self.sealer {
+            None => (0, noise::MAX_PLAINTEXT_BYTES),
+            Some(sealer) => (sealer.header_bytes(), sealer.max_plaintext_bytes()),
+        };
         match self.record {
-            None => MAX_PLAINTEXT_BYTES,
-            Some(start) => {
-                MAX_PLAINTEXT_BYTES.saturating_sub(self.open.len() - start - LENGTH_PREFIX_BYTES)
-            }
+            None => max_bytes,
+            Some(start) => max_bytes.saturating_sub(self.open.len() - start - header_bytes),
         }
     }
 
     fn begin_record(&mut self) {
-        if self.sealer.is_some() && self.record.is_none() {
-            self.record = Some(self.open.len());
-            self.open.extend_from_slice(&[0; LENGTH_PREFIX_BYTES]);
+        if let (Some(sealer), None) = (&mut self.sealer, self.record) {
+            self.record = Some(sealer.begin_record(&mut self.open));
         }
     }
 
     fn seal_record(&mut self) {
         self.last_frame = None;
-        let (Some(start), Some(sealer)) = (self.record.take(), self.sealer.as_mut()) else {
-            return;
-        };
-        let plaintext = &mut self.open[start + LENGTH_PREFIX_BYTES..];
-        // At most 65,519 + 16, by `record_room`.
-        let length = u16::try_from(plaintext.len() + TAG_BYTES).unwrap_or(u16::MAX);
-        match sealer.seal(plaintext) {
-            Ok(tag) => {
-                self.open[start..start + LENGTH_PREFIX_BYTES]
-                    .copy_from_slice(&length.to_be_bytes());
-                self.open.extend_from_slice(&tag);
-            }
-            Err(error) => {
-                // Plaintext must not stay where it could be sent.
-                self.open.truncate(start);
-                self.failed = Some(error);
-            }
+        if let (Some(start), Some(sealer)) = (self.record.take(), &mut self.sealer)
+            && let Err(error) = sealer.end_record(&mut self.open, start)
+        {
+            self.failed = Some(error);
         }
     }
 }
@@ -218,13 +230,13 @@ impl SendBuffer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::noise::Opener;
+    use crate::noise::{MAX_PLAINTEXT_BYTES, Opener};
 
     const HEADER: [u8; 12] = [0; 12];
 
     fn sealed() -> (SendBuffer, Opener) {
         let mut buffer = SendBuffer::default();
-        buffer.start_sealing(Sealer::new([7; 32]));
+        buffer.start_sealing(Sealer::Noise(noise::Sealer::new([7; 32])));
         (buffer, Opener::new([7; 32]))
     }
 

@@ -10,6 +10,7 @@ use common::*;
 use sanspeer_core::connection::{Connection, ConnectionConfig};
 use sanspeer_core::mux::{ReadError, Role, StreamId, WriteError};
 use sanspeer_core::time::Timestamp;
+use sanspeer_core::yamux::MIN_SLICE_BYTES;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
 #[global_allocator]
@@ -24,8 +25,8 @@ struct Pipe {
     taken: usize,
 }
 
-fn two() -> (Pair, StreamId, StreamId, [Pipe; 2]) {
-    let mut pair = Pair::established(1);
+fn two(secured: Secured) -> (Pair, StreamId, StreamId, [Pipe; 2]) {
+    let mut pair = Pair::established_over(1, secured);
     let (ours, theirs) = pair.open_echo();
     let pipe = || Pipe { bytes: Vec::with_capacity(1 << 20), taken: 0 };
     (pair, ours, theirs, [pipe(), pipe()])
@@ -72,8 +73,14 @@ struct Cost {
 }
 
 /// Sends `total` bytes in writes of `size`. What is read is kept if `keep`.
-fn transfer(total: usize, size: usize, at_once: bool, keep: bool) -> (Cost, Vec<Bytes>) {
-    let (mut pair, ours, theirs, [mut there, mut back]) = two();
+fn transfer(
+    secured: Secured,
+    total: usize,
+    size: usize,
+    at_once: bool,
+    keep: bool,
+) -> (Cost, Vec<Bytes>) {
+    let (mut pair, ours, theirs, [mut there, mut back]) = two(secured);
     let data = vec![7; size];
     let mut kept = Vec::with_capacity(if keep { total / 512 } else { 0 });
     let mut received = 0;
@@ -126,7 +133,7 @@ fn transfer(total: usize, size: usize, at_once: bool, keep: bool) -> (Cost, Vec<
     #[expect(clippy::cast_precision_loss, reason = "a ratio")]
     let per_byte = |bytes: usize| bytes as f64 / (received - warm_up) as f64;
     let cost = Cost { sender: per_byte(cost[0]), receiver: per_byte(cost[1]) };
-    println!("writes of {size}, each sent at once: {at_once}, kept: {keep}: {cost:?}");
+    println!("{secured:?}, writes of {size}, each sent at once: {at_once}, kept: {keep}: {cost:?}");
     (cost, kept)
 }
 
@@ -134,19 +141,21 @@ fn transfer(total: usize, size: usize, at_once: bool, keep: bool) -> (Cost, Vec<
 fn a_steady_transfer_allocates_what_is_kept_and_next_to_nothing_else() {
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     for (size, at_once) in [(64 * 1024, false), (64 * 1024, true), (1024, false), (1024, true)] {
-        for keep in [false, true] {
-            let (cost, kept) = transfer(16 << 20, size, at_once, keep);
-            assert!(cost.receiver <= 1.1, "writes of {size}, kept: {keep}: {cost:?}");
-            assert!(cost.sender <= 0.01, "writes of {size}, kept: {keep}: {cost:?}");
+        for (keep, secured) in
+            [false, true].into_iter().flat_map(|keep| SECURED.map(|secured| (keep, secured)))
+        {
+            let (cost, kept) = transfer(secured, 16 << 20, size, at_once, keep);
+            let what = format!("{secured:?}, writes of {size}, kept: {keep}: {cost:?}");
+            assert!(cost.receiver <= 1.1, "{what}");
+            assert!(cost.sender <= 0.01, "{what}");
             assert!(kept.iter().flatten().all(|byte| *byte == 7));
         }
     }
 }
 
-#[test]
-fn read_data_of_16_kib_or_more_points_into_the_receive_buffer() {
-    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let (mut pair, ours, theirs, [mut there, _]) = two();
+/// Sends three times 64 KiB and returns how much came in pieces that are no copies.
+fn slices(secured: Secured) -> usize {
+    let (mut pair, ours, theirs, [mut there, _]) = two(secured);
     let mut regions = Vec::new();
     let mut large = 0;
     for _ in 0..3 {
@@ -156,27 +165,36 @@ fn read_data_of_16_kib_or_more_points_into_the_receive_buffer() {
             regions.push(region);
             loop {
                 match pair.listener.connection.stream(theirs).read(usize::MAX) {
-                    Ok(bytes) if bytes.len() >= 16 * 1024 => {
+                    Ok(bytes) if bytes.len() >= MIN_SLICE_BYTES => {
                         let end = bytes.as_ptr() as usize + bytes.len();
                         // Its beginning may have moved, when a record did not fit in a block.
                         let high = regions.iter().any(|(low, high)| *low < end && end <= *high);
                         assert!(high, "{} bytes are a copy", bytes.len());
                         large += bytes.len();
                     }
-                    Ok(bytes) => assert!(bytes.len() < 16 * 1024),
+                    Ok(bytes) => assert!(bytes.len() < MIN_SLICE_BYTES),
                     Err(ReadError::Blocked) => break,
                     Err(error) => panic!("read: {error:?}"),
                 }
             }
         }
     }
-    assert!(large >= 3 * 60_000, "{large} bytes in large pieces");
+    large
+}
+
+#[test]
+fn read_data_in_large_pieces_points_into_the_receive_buffer() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    for secured in SECURED {
+        let large = slices(secured);
+        assert!(large >= 3 * 60_000, "{secured:?}: {large} bytes in large pieces");
+    }
 }
 
 #[test]
 fn small_pieces_that_are_kept_pin_no_block() {
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let (mut pair, ours, theirs, [mut there, mut back]) = two();
+    let (mut pair, ours, theirs, [mut there, mut back]) = two(Secured::Noise);
     let mut kept = Vec::with_capacity(512);
     let mut region = Region::new(ALLOCATOR);
     while kept.len() < 512 {
@@ -212,19 +230,27 @@ fn small_pieces_that_are_kept_pin_no_block() {
     assert!(live <= 1 << 20, "{live} bytes for 512 KiB");
 }
 
-#[test]
-fn an_idle_end_costs_three_kibibytes() {
-    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+/// What an idle end costs at most, in bytes.
+fn idle_end_bytes(secured: Secured) -> usize {
     const PAIRS: usize = 20;
     let table = table();
     // What identities and the harness allocate is subtracted by dropping the connections.
     let mut pairs: Vec<Pair> = (0..PAIRS)
         .map(|seed| {
-            let mut pair = Pair::new(seed as u64);
+            let mut pair = Pair::offering(seed as u64, &[secured], &[secured]);
             for end in [&mut pair.dialer, &mut pair.listener] {
                 end.admit = Some((sanspeer_core::mailbox::Lease::default(), table.clone()));
             }
             pair.run();
+            // Used both ways once, by a stream that is gone.
+            let (ours, theirs) = pair.open_echo();
+            for (end, stream) in [(&mut pair.dialer, ours), (&mut pair.listener, theirs)] {
+                assert_eq!(end.write(stream, b"there"), 5);
+                end.connection.stream(stream).finish().expect("an open stream");
+            }
+            pair.run();
+            assert_eq!(pair.dialer.read(ours), (b"there".to_vec(), true));
+            assert_eq!(pair.listener.read(theirs), (b"there".to_vec(), true));
             pair.advance(Duration::from_secs(5));
             assert_eq!(pair.dialer.connection.buffer_bytes(), (0, 0));
             assert_eq!(pair.listener.connection.buffer_bytes(), (0, 0));
@@ -262,8 +288,16 @@ fn an_idle_end_costs_three_kibibytes() {
         size_of::<sanspeer_core::mux::MuxEvent>(),
     );
     println!(
-        "an idle end costs {most} bytes: Connection {}, two mailboxes {mailboxes}",
+        "an idle end over {secured:?} costs {most} bytes: Connection {}, two mailboxes {mailboxes}",
         size_of::<Connection>()
     );
-    assert!(*most <= 3 * 1024, "{most} bytes");
+    *most
+}
+
+#[test]
+fn an_idle_end_costs_three_kibibytes_over_noise_and_seven_over_tls() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let [noise, tls] = SECURED.map(idle_end_bytes);
+    assert!(noise <= 3 * 1024, "{noise} bytes over Noise");
+    assert!(tls <= 7 * 1024, "{tls} bytes over TLS");
 }

@@ -301,13 +301,19 @@ enum Turns {
 }
 
 /// A session that opens what `plan` says, pings, and closes.
-fn session(seed: u64, plan: &[Kind], chunks: (Chunks, Chunks), turns: Turns) -> (Pair, Outcome) {
+fn session(
+    secured: Secured,
+    seed: u64,
+    plan: &[Kind],
+    chunks: (Chunks, Chunks),
+    turns: Turns,
+) -> (Pair, Outcome) {
     let lease = Lease { ping_interval: Some(Duration::from_secs(1)), ..Lease::default() };
     let protocols = table()
         .with_application(id(PROMPT))
         .with_application(id(RESETTER))
         .with_application(id(GREETER));
-    let mut pair = Pair::new(seed);
+    let mut pair = Pair::offering(seed, &[secured], &[secured]);
     let logs = [Rc::default(), Rc::default()];
     let ends = [&mut pair.dialer, &mut pair.listener];
     for (end, chunks) in ends.into_iter().zip([chunks.0, chunks.1]) {
@@ -416,49 +422,93 @@ fn check(plan: &[Kind], outcome: &Outcome) {
     assert!(outcome.pings >= 4, "{} pings", outcome.pings);
 }
 
+/// What both sides sent.
+fn sent(pair: &Pair) -> [Vec<u8>; 2] {
+    [&pair.dialer, &pair.listener].map(|end| end.sent.clone().expect("kept"))
+}
+
+/// A hash over what both sides send in a session of fifty streams.
+fn digest(secured: Secured, seed: u64) -> u64 {
+    let whole = (Chunks::Whole, Chunks::Whole);
+    let (pair, _) = session(secured, seed, &fifty_streams(), whole, Turns::Mixed);
+    sent(&pair).concat().iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
 #[test]
 fn one_seed_gives_the_same_bytes_on_the_wire_over_a_session_of_fifty_streams() {
     let plan = fifty_streams();
-    let run = |seed| session(seed, &plan, (Chunks::Whole, Chunks::Whole), Turns::Mixed);
-    let ((one, outcome), (two, again), (other, _)) = (run(7), run(7), run(8));
-    check(&plan, &outcome);
-    assert_eq!(outcome, again);
-    let sent = |pair: &Pair| (pair.dialer.sent.clone(), pair.listener.sent.clone());
-    let (dialer, listener) = sent(&one);
-    assert!(dialer.as_ref().is_some_and(|bytes| bytes.len() > 1_000_000));
-    assert!(listener.as_ref().is_some_and(|bytes| bytes.len() > 1_000_000));
-    assert!(sent(&one) == sent(&two), "one seed, different bytes");
-    let (other_dialer, other_listener) = sent(&other);
-    assert!(dialer != other_dialer && listener != other_listener, "two seeds, the same bytes");
+    for secured in SECURED {
+        let whole = || (Chunks::Whole, Chunks::Whole);
+        let run = |seed| session(secured, seed, &plan, whole(), Turns::Mixed);
+        let ((one, outcome), (two, again), (other, _)) = (run(7), run(7), run(8));
+        check(&plan, &outcome);
+        assert_eq!(outcome, again);
+        let [dialer, listener] = sent(&one);
+        assert!(dialer.len() > 1_000_000 && listener.len() > 1_000_000);
+        assert!(sent(&one) == sent(&two), "one seed, different bytes");
+        let [other_dialer, other_listener] = sent(&other);
+        assert!(dialer != other_dialer && listener != other_listener, "two seeds, the same bytes");
+    }
+}
+
+const CHILD: &str = "SANSPEER_SESSION_DIGEST_CHILD";
+
+#[test]
+fn one_seed_gives_the_same_bytes_in_another_process() {
+    let here = SECURED.map(|secured| digest(secured, 28));
+    let output = std::process::Command::new(std::env::current_exe().expect("a test program"))
+        .args(["--exact", "the_digests_of_a_session", "--nocapture", "--test-threads=1"])
+        .env(CHILD, "28")
+        .output()
+        .expect("the same program again");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(text.contains(&format!("digests {here:?}")), "{here:?} is not in {text}");
+}
+
+/// What the other process runs.
+#[test]
+#[allow(clippy::disallowed_methods, reason = "the parent says so which seed it wants")]
+fn the_digests_of_a_session() {
+    if let Ok(seed) = std::env::var(CHILD) {
+        let seed = seed.parse().expect("a number");
+        println!("digests {:?}", SECURED.map(|secured| digest(secured, seed)));
+    }
 }
 
 #[test]
 fn cutting_the_bytes_in_pieces_of_one_and_of_primes_changes_nothing() {
     let plan: Vec<Kind> = fifty_streams().into_iter().take(9).chain([Kind::Echo(70_000)]).collect();
-    let whole = session(3, &plan, (Chunks::Whole, Chunks::Whole), Turns::Strict).1;
-    check(&plan, &whole);
-    for size in [1, 2, 3, 17, 251, 65_537] {
-        let cut = session(3, &plan, (Chunks::Fixed(size), Chunks::Fixed(size)), Turns::Strict).1;
-        assert_eq!(cut, whole, "in pieces of {size}");
+    for secured in SECURED {
+        let run = |chunks| session(secured, 3, &plan, chunks, Turns::Strict).1;
+        let whole = run((Chunks::Whole, Chunks::Whole));
+        check(&plan, &whole);
+        for size in [1, 2, 3, 17, 251, 16_411, 65_537] {
+            let cut = run((Chunks::Fixed(size), Chunks::Fixed(size)));
+            assert_eq!(cut, whole, "{secured:?} in pieces of {size}");
+        }
     }
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
     #[test]
     fn cutting_the_bytes_at_random_changes_neither_contents_nor_lives(
+        secured in prop::sample::select(&SECURED[..]),
         plan in proptest::collection::vec(kind(), 1..12),
         seed in 0u64..1_000,
         most in (1usize..2_000, 1usize..200_000),
     ) {
-        let whole = session(seed, &plan, (Chunks::Whole, Chunks::Whole), Turns::Strict).1;
+        let whole = (Chunks::Whole, Chunks::Whole);
+        let whole = session(secured, seed, &plan, whole, Turns::Strict).1;
         check(&plan, &whole);
         let random = |label, most| {
             Chunks::Random(Box::new(Seed::from_u64(seed).derive(label, 0).rng()), most)
         };
         let chunks = (random("dialer", most.0), random("listener", most.1));
-        let cut = session(seed, &plan, chunks, Turns::Strict).1;
+        let cut = session(secured, seed, &plan, chunks, Turns::Strict).1;
         prop_assert_eq!(cut, whole);
     }
 }

@@ -8,18 +8,31 @@ use common::*;
 use sanspeer_core::byte_mux::{ByteMuxConfig, StreamLayer};
 use sanspeer_core::close::CloseReason;
 use sanspeer_core::connection::{ConnectionConfig, ConnectionEvent};
-use sanspeer_core::identity::Identity;
+use sanspeer_core::identity::{Identity, PeerId};
 use sanspeer_core::mailbox::ToNode;
 use sanspeer_core::multistream::NegotiationError;
 use sanspeer_core::mux::Role;
-use sanspeer_core::noise::{Handshake, HandshakeConfig, RecordError, Secured};
+use sanspeer_core::noise::RecordError;
 use sanspeer_core::rng::{Rng, Seed};
 use sanspeer_core::time::{DeadlineReason, Timestamp};
+use sanspeer_core::tls::{self, TlsError};
 
 const ROLES: [Role; 2] = [Role::Dialer, Role::Listener];
 
-fn alone(role: Role, seed: u64) -> End {
-    End::new(role, seed, None, ConnectionConfig::default())
+/// The alert for a certificate that is not the one of who was dialled.
+const CERTIFICATE_UNKNOWN: u8 = 46;
+
+fn alone(role: Role, seed: u64, secured: Secured) -> End {
+    expecting(role, seed, None, secured)
+}
+
+fn expecting(role: Role, seed: u64, peer: Option<PeerId>, secured: Secured) -> End {
+    End::offering(role, seed, peer, ConnectionConfig::default(), None, &[secured])
+}
+
+/// Each role with each security protocol.
+fn both() -> impl Iterator<Item = (Role, Secured)> {
+    ROLES.into_iter().flat_map(|role| SECURED.map(|secured| (role, secured)))
 }
 
 /// Gives `end` these bytes. It may stop reading on the way.
@@ -44,9 +57,9 @@ fn wait(end: &mut End, mut now: Timestamp, mut each: impl FnMut(&mut End, Timest
 
 #[test]
 fn a_remote_that_says_nothing_is_given_ten_seconds() {
-    for role in ROLES {
+    for (role, secured) in both() {
         for takes_bytes in [true, false] {
-            let mut end = alone(role, 1);
+            let mut end = alone(role, 1, secured);
             let until = wait(&mut end, Timestamp::ZERO, |end, now| {
                 if takes_bytes {
                     end.transmit(now);
@@ -64,8 +77,8 @@ fn a_remote_that_says_nothing_is_given_ten_seconds() {
 
 #[test]
 fn a_remote_that_says_a_byte_a_second_is_given_ten_seconds() {
-    for role in ROLES {
-        let mut pair = Pair::new(2);
+    for (role, secured) in both() {
+        let mut pair = Pair::offering(2, &[secured], &[secured]);
         // What an honest remote would say.
         pair.dialer.sent = Some(Vec::new());
         pair.listener.sent = Some(Vec::new());
@@ -74,7 +87,7 @@ fn a_remote_that_says_a_byte_a_second_is_given_ten_seconds() {
         let mut bytes = other.sent.clone().expect("kept").into_iter();
         let expected = (role == Role::Dialer).then(|| pair.listener.identity.peer_id());
         let seed = if role == Role::Dialer { 4 } else { 5 };
-        let mut end = End::new(role, seed, expected, ConnectionConfig::default());
+        let mut end = expecting(role, seed, expected, secured);
         let until = wait(&mut end, Timestamp::ZERO, |end, now| {
             let byte = bytes.next().expect("a long handshake");
             feed(end, now, &[byte]);
@@ -87,34 +100,41 @@ fn a_remote_that_says_a_byte_a_second_is_given_ten_seconds() {
 
 #[test]
 fn another_peer_than_the_one_that_was_dialled_is_a_reason_of_its_own() {
-    let mut pair = Pair::new(3);
-    let expected = Identity::ed25519(&Seed::from_u64(99)).peer_id();
-    pair.dialer = End::new(Role::Dialer, 6, Some(expected), ConnectionConfig::default());
-    pair.run();
-    let found = pair.listener.identity.peer_id();
-    let reason = CloseReason::WrongPeer { expected: Box::new(expected), found: Box::new(found) };
-    assert_eq!(pair.dialer.closed(), Some(&reason));
-    assert_eq!(pair.dialer.events.len(), 1, "{:?}", pair.dialer.events);
-    assert_eq!(pair.dialer.connection.peer(), None);
-    // The dialer's identity was not given away.
-    assert_eq!(pair.listener.closed(), Some(&CloseReason::TransportEnded));
-    assert_eq!(pair.listener.connection.peer(), None);
+    for secured in SECURED {
+        let mut pair = Pair::offering(3, &[secured], &[secured]);
+        let expected = Identity::ed25519(&Seed::from_u64(99)).peer_id();
+        pair.dialer = expecting(Role::Dialer, 6, Some(expected), secured);
+        pair.run();
+        let found = pair.listener.identity.peer_id();
+        let (expected, found) = (Box::new(expected), Box::new(found));
+        let reason = CloseReason::WrongPeer { expected, found };
+        assert_eq!(pair.dialer.closed(), Some(&reason));
+        assert_eq!(pair.dialer.events.len(), 1, "{:?}", pair.dialer.events);
+        assert_eq!(pair.dialer.connection.peer(), None);
+        // The dialer's identity was not given away.
+        let told = match secured {
+            Secured::Noise => CloseReason::TransportEnded,
+            Secured::Tls => CloseReason::Tls(TlsError::Alert(CERTIFICATE_UNKNOWN)),
+        };
+        assert_eq!(pair.listener.closed(), Some(&told));
+        assert_eq!(pair.listener.connection.peer(), None);
+    }
 }
 
 #[test]
 fn garbage_ends_a_connection_within_ten_seconds_and_no_byte_of_it_gets_through() {
-    for role in ROLES {
+    for (role, secured) in both() {
         for seed in 0..64 {
             let mut rng = Seed::from_u64(seed).rng();
             let mut garbage = vec![0; 1 + (rng.next_u32() as usize) % 100_000];
             rng.fill(&mut garbage);
             if seed % 2 == 1 {
                 // Behind a good beginning.
-                let mut good = proposal("/noise");
+                let mut good = proposal(secured.protocol());
                 good.append(&mut garbage);
                 garbage = good;
             }
-            let mut end = alone(role, 4);
+            let mut end = alone(role, 4, secured);
             feed(&mut end, Timestamp::ZERO, &garbage);
             let until = wait(&mut end, Timestamp::ZERO, |end, now| {
                 end.transmit(now);
@@ -126,6 +146,7 @@ fn garbage_ends_a_connection_within_ten_seconds_and_no_byte_of_it_gets_through()
                     Some(
                         CloseReason::Multistream(_)
                             | CloseReason::Noise(_)
+                            | CloseReason::Tls(_)
                             | CloseReason::TimedOut(DeadlineReason::Handshake)
                     )
                 ),
@@ -138,95 +159,89 @@ fn garbage_ends_a_connection_within_ten_seconds_and_no_byte_of_it_gets_through()
 }
 
 #[test]
-fn a_remote_without_noise_is_told_so_and_left() {
-    let mut dialer = alone(Role::Dialer, 5);
-    feed(&mut dialer, Timestamp::ZERO, &[line("/multistream/1.0.0"), line("na")].concat());
-    assert!(matches!(
-        dialer.closed(),
-        Some(CloseReason::Multistream(NegotiationError::Refused(_)))
-    ));
-    let mut listener = alone(Role::Listener, 5);
-    feed(&mut listener, Timestamp::ZERO, &proposal("/tls/1.0.0"));
-    let answer: Vec<u8> = listener.wire.iter().copied().collect();
-    assert_eq!(answer, [line("/multistream/1.0.0"), line("na")].concat());
-    let until = wait(&mut listener, Timestamp::ZERO, |_, _| {});
-    assert_eq!(until, Timestamp::from_secs(10));
+fn a_remote_without_the_security_protocol_is_told_so_and_left() {
+    for (secured, other) in SECURED.into_iter().zip(SECURED.into_iter().rev()) {
+        let refusal = [line("/multistream/1.0.0"), line("na")].concat();
+        let mut dialer = alone(Role::Dialer, 5, secured);
+        feed(&mut dialer, Timestamp::ZERO, &refusal);
+        assert!(matches!(
+            dialer.closed(),
+            Some(CloseReason::Multistream(NegotiationError::Refused(_)))
+        ));
+        let mut listener = alone(Role::Listener, 5, secured);
+        feed(&mut listener, Timestamp::ZERO, &proposal(other.protocol()));
+        let answer: Vec<u8> = listener.wire.iter().copied().collect();
+        assert_eq!(answer, refusal);
+        let until = wait(&mut listener, Timestamp::ZERO, |_, _| {});
+        assert_eq!(until, Timestamp::from_secs(10));
+    }
 }
 
 /// Shakes hands with `end` by hand, without a word about muxers.
-fn shake_hands(end: &mut End, role: Role) -> Secured {
-    let seed = Seed::from_u64(77);
-    let identity = Identity::ed25519(&seed);
-    let config = HandshakeConfig { expected_peer: None, muxers: Vec::new() };
-    let mut handshake = Handshake::new(role, &identity, &seed, config);
+fn shake_hands(end: &mut End, role: Role, secured: Secured) -> Records {
+    let mut hand = Hand::new(secured, role, 77);
     let now = Timestamp::ZERO;
-    let mut out = proposal("/noise");
+    let proposal = proposal(secured.protocol());
+    let mut out = proposal.clone();
     end.poll(now);
     end.transmit(now);
     let mut skipped = false;
     for _ in 0..4 {
-        handshake.transmit(&mut out);
+        out.append(&mut hand.sent());
         feed(end, now, &out);
         out.clear();
-        if !skipped && end.wire.len() >= proposal("/noise").len() {
-            end.wire.drain(..proposal("/noise").len());
+        if !skipped && end.wire.len() >= proposal.len() {
+            end.wire.drain(..proposal.len());
             skipped = true;
         }
         let bytes: Vec<u8> = end.wire.iter().copied().collect();
-        if !handshake.is_finished() {
-            let consumed = handshake.handle(&bytes).expect("a good handshake");
-            end.wire.drain(..consumed);
+        if !hand.is_finished() {
+            end.wire.drain(..hand.handle(&bytes));
         }
     }
-    handshake.finish().expect("a finished handshake")
-}
-
-/// Seals bytes as a record.
-fn seal(secured: &mut Secured, bytes: &[u8]) -> Vec<u8> {
-    let mut record = bytes.to_vec();
-    let tag = secured.sealer.seal(&mut record).expect("a fresh key");
-    record.extend_from_slice(&tag);
-    let length = u16::try_from(record.len()).expect("a short record");
-    [&length.to_be_bytes()[..], &record].concat()
+    hand.finish()
 }
 
 #[test]
 fn a_remote_without_yamux_is_told_so_and_left() {
-    let mut dialer = alone(Role::Dialer, 6);
-    let mut secured = shake_hands(&mut dialer, Role::Listener);
-    let refusal = [line("/multistream/1.0.0"), line("na")].concat();
-    let refusal = seal(&mut secured, &refusal);
-    feed(&mut dialer, Timestamp::ZERO, &refusal);
-    let until = wait(&mut dialer, Timestamp::ZERO, |end, now| {
-        end.transmit(now);
-    });
-    assert_eq!(until, Timestamp::ZERO);
-    assert!(matches!(
-        dialer.closed(),
-        Some(CloseReason::Multistream(NegotiationError::Refused(_)))
-    ));
+    for secured in SECURED {
+        let refusal = [line("/multistream/1.0.0"), line("na")].concat();
+        let mut dialer = alone(Role::Dialer, 6, secured);
+        let mut records = shake_hands(&mut dialer, Role::Listener, secured);
+        let sealed = records.seal(&refusal);
+        feed(&mut dialer, Timestamp::ZERO, &sealed);
+        let until = wait(&mut dialer, Timestamp::ZERO, |end, now| {
+            end.transmit(now);
+        });
+        assert_eq!(until, Timestamp::ZERO);
+        assert!(matches!(
+            dialer.closed(),
+            Some(CloseReason::Multistream(NegotiationError::Refused(_)))
+        ));
 
-    let mut listener = alone(Role::Listener, 6);
-    let mut secured = shake_hands(&mut listener, Role::Dialer);
-    let mplex = seal(&mut secured, &proposal("/mplex/6.7.0"));
-    feed(&mut listener, Timestamp::ZERO, &mplex);
-    let mut record: Vec<u8> = listener.wire.drain(..).skip(2).collect();
-    let length = secured.opener.open(&mut record).unwrap();
-    assert_eq!(record[..length], [line("/multistream/1.0.0"), line("na")].concat());
-    let until = wait(&mut listener, Timestamp::ZERO, |_, _| {});
-    assert_eq!(until, Timestamp::from_secs(10));
-    assert_eq!(listener.connection.peer(), None);
+        let mut listener = alone(Role::Listener, 6, secured);
+        let mut records = shake_hands(&mut listener, Role::Dialer, secured);
+        let mplex = records.seal(&proposal("/mplex/6.7.0"));
+        feed(&mut listener, Timestamp::ZERO, &mplex);
+        let mut record: Vec<u8> = listener.wire.drain(..).collect();
+        assert_eq!(records.open(&mut record), refusal);
+        let until = wait(&mut listener, Timestamp::ZERO, |_, _| {});
+        assert_eq!(until, Timestamp::from_secs(10));
+        assert_eq!(listener.connection.peer(), None);
+    }
 }
 
 #[test]
 fn a_remote_that_never_answers_for_the_muxer_is_given_ten_seconds() {
-    let mut dialer = alone(Role::Dialer, 7);
-    shake_hands(&mut dialer, Role::Listener);
-    assert!(dialer.connection.peer().is_some());
-    // It does not take the goodbye either.
-    let until = wait(&mut dialer, Timestamp::ZERO, |_, _| {});
-    assert_eq!(until, Timestamp::from_secs(10));
-    assert_eq!(dialer.closed(), Some(&CloseReason::TimedOut(DeadlineReason::Handshake)));
+    for secured in SECURED {
+        let mut dialer = alone(Role::Dialer, 7, secured);
+        shake_hands(&mut dialer, Role::Listener, secured);
+        assert!(dialer.connection.peer().is_some());
+        // It does not take the goodbye either.
+        let until = wait(&mut dialer, Timestamp::ZERO, |_, _| {});
+        assert_eq!(until, Timestamp::from_secs(10));
+        assert_eq!(dialer.closed(), Some(&CloseReason::TimedOut(DeadlineReason::Handshake)));
+    }
 }
 
 #[test]
@@ -235,64 +250,81 @@ fn without_the_early_muxer_on_either_side_it_is_negotiated_afterwards() {
         byte_mux: ByteMuxConfig { early_muxer, ..ByteMuxConfig::default() },
         ..ConnectionConfig::default()
     };
-    let mut sizes = Vec::new();
-    for (dialer, listener) in [(true, true), (false, true), (true, false), (false, false)] {
-        let mut pair = Pair::with_configs(8, config(dialer), config(listener));
-        for end in [&mut pair.dialer, &mut pair.listener] {
-            end.sent = Some(Vec::new());
-            end.chunks = Chunks::Fixed(7);
+    for secured in SECURED {
+        let mut sizes = Vec::new();
+        for (dialer, listener) in [(true, true), (false, true), (true, false), (false, false)] {
+            let mut pair = Pair::new(8);
+            let (offer, peer) = (&[secured], Some(pair.listener.identity.peer_id()));
+            pair.dialer = End::offering(Role::Dialer, 16, peer, config(dialer), None, offer);
+            pair.listener = End::offering(Role::Listener, 17, None, config(listener), None, offer);
+            for end in [&mut pair.dialer, &mut pair.listener] {
+                end.sent = Some(Vec::new());
+                end.chunks = Chunks::Fixed(7);
+            }
+            pair.run();
+            let (ours, theirs) = pair.open_echo();
+            assert_eq!(pair.dialer.write(ours, b"there"), 5);
+            assert_eq!(pair.listener.write(theirs, b"back"), 4);
+            pair.run();
+            assert_eq!(pair.listener.read(theirs), (b"there".to_vec(), false));
+            assert_eq!(pair.dialer.read(ours), (b"back".to_vec(), false));
+            sizes.push(pair.listener.sent.as_ref().map_or(0, Vec::len));
+            pair.advance(Duration::from_secs(20));
+            assert_eq!(pair.dialer.closed(), None);
         }
-        pair.run();
-        let (ours, theirs) = pair.open_echo();
-        assert_eq!(pair.dialer.write(ours, b"there"), 5);
-        assert_eq!(pair.listener.write(theirs, b"back"), 4);
-        pair.run();
-        assert_eq!(pair.listener.read(theirs), (b"there".to_vec(), false));
-        assert_eq!(pair.dialer.read(ours), (b"back".to_vec(), false));
-        sizes.push(pair.listener.sent.as_ref().map_or(0, Vec::len));
-        pair.advance(Duration::from_secs(20));
-        assert_eq!(pair.dialer.closed(), None);
+        // A negotiation that did not take place was not sent.
+        assert!(sizes[1..].iter().all(|size| *size > sizes[0] + 20), "{sizes:?}");
     }
-    // A negotiation that did not take place was not sent.
-    assert!(sizes[1..].iter().all(|size| *size > sizes[0] + 20), "{sizes:?}");
+}
+
+/// The records in `wire`, without their headers.
+fn records(secured: Secured, wire: &[u8]) -> Vec<core::ops::Range<usize>> {
+    let mut records = Vec::new();
+    let mut at = 0;
+    while at < wire.len() {
+        let start = at + secured.header_bytes();
+        at = start + usize::from(u16::from_be_bytes([wire[start - 2], wire[start - 1]]));
+        records.push(start..at);
+    }
+    records
 }
 
 #[test]
 fn one_flipped_bit_in_any_record_ends_the_connection_and_gets_nothing_through() {
     let mut rng = Seed::from_u64(9).rng();
-    let mut pair = Pair::established(9);
-    let (ours, _) = pair.open_echo();
-    let data = vec![1; 70_000];
-    assert_eq!(pair.dialer.write(ours, &data), data.len());
-    pair.dialer.transmit(pair.now);
-    let wire = pair.dialer.wire.clone();
-    let mut records = Vec::new();
-    let mut at = 0;
-    while at < wire.len() {
-        let length = usize::from(wire[at]) * 256 + usize::from(wire[at + 1]);
-        records.push(at + 2..at + 2 + length);
-        at += 2 + length;
-    }
-    assert_eq!(records.len(), 2);
-    for record in records {
-        for _ in 0..20 {
-            let mut pair = Pair::established(9);
+    for (secured, count) in SECURED.into_iter().zip([2, 5]) {
+        // A pair with 70,000 bytes on the wire.
+        let sending = || {
+            let mut pair = Pair::established_over(9, secured);
             let (ours, theirs) = pair.open_echo();
-            pair.dialer.write(ours, &data);
+            assert_eq!(pair.dialer.write(ours, &[1; 70_000]), 70_000);
             pair.dialer.transmit(pair.now);
-            assert!(pair.dialer.wire == wire);
-            let at = record.start + (rng.next_u32() as usize) % record.len();
-            pair.dialer.wire[at] ^= 1 << (rng.next_u32() % 8);
-            pair.run();
-            assert_eq!(pair.listener.closed(), Some(&CloseReason::Record(RecordError::Forged)));
-            let mut read = Vec::new();
-            while let Ok(bytes) = pair.listener.connection.stream(theirs).read(usize::MAX) {
-                read.extend_from_slice(&bytes);
+            (pair, theirs)
+        };
+        let wire: Vec<u8> = sending().0.dialer.wire.into();
+        let records = records(secured, &wire);
+        assert_eq!(records.len(), count);
+        for (index, record) in records.into_iter().enumerate() {
+            for _ in 0..20 {
+                let (mut pair, theirs) = sending();
+                assert!(pair.dialer.wire == wire);
+                let at = record.start + (rng.next_u32() as usize) % record.len();
+                pair.dialer.wire[at] ^= 1 << (rng.next_u32() % 8);
+                pair.run();
+                let reason = match secured {
+                    Secured::Noise => CloseReason::Record(RecordError::Forged),
+                    Secured::Tls => CloseReason::TlsRecord(tls::RecordError::Forged),
+                };
+                assert_eq!(pair.listener.closed(), Some(&reason));
+                let mut read = Vec::new();
+                while let Ok(bytes) = pair.listener.connection.stream(theirs).read(usize::MAX) {
+                    read.extend_from_slice(&bytes);
+                }
+                // What the records before it carried, and nothing else.
+                assert_eq!(read.is_empty(), index == 0);
+                assert!(read.len() < record.start && read.iter().all(|byte| *byte == 1));
+                assert_eq!(pair.dialer.closed(), Some(&CloseReason::RemoteGoodbye { code: 1 }));
             }
-            // What the records before it carried, and nothing else.
-            assert_eq!(read.is_empty(), record.start == 2);
-            assert!(read.len() < 65_536 && read.iter().all(|byte| *byte == 1));
-            assert_eq!(pair.dialer.closed(), Some(&CloseReason::RemoteGoodbye { code: 1 }));
         }
     }
 }
@@ -361,12 +393,13 @@ impl StreamLayer for Xor {
     }
 }
 
-fn layered(seed: u64, keys: (u64, u64), chunks: impl Fn() -> Chunks) -> Pair {
+fn layered(seed: u64, secured: Secured, keys: (u64, u64), chunks: impl Fn() -> Chunks) -> Pair {
     let mut pair = Pair::new(seed);
-    let config = ConnectionConfig::default;
-    pair.listener =
-        End::with_layer(Role::Listener, 21, None, config(), Some(Xor::boxed(keys.0, 1)));
-    pair.dialer = End::with_layer(Role::Dialer, 20, None, config(), Some(Xor::boxed(keys.1, 2)));
+    let end = |role, seed, layer| {
+        End::offering(role, seed, None, ConnectionConfig::default(), Some(layer), &[secured])
+    };
+    pair.listener = end(Role::Listener, 21, Xor::boxed(keys.0, 1));
+    pair.dialer = end(Role::Dialer, 20, Xor::boxed(keys.1, 2));
     for end in [&mut pair.dialer, &mut pair.listener] {
         end.chunks = chunks();
         end.sent = Some(Vec::new());
@@ -386,11 +419,14 @@ fn a_layer_below_the_first_byte_works_however_the_bytes_are_cut() {
         &|| Chunks::Fixed(25),
         &random,
     ];
-    for chunks in cuts {
-        let mut pair = layered(10, (5, 5), chunks);
+    for (chunks, secured) in cuts.into_iter().flat_map(|cut| SECURED.map(|secured| (cut, secured)))
+    {
+        let mut pair = layered(10, secured, (5, 5), chunks);
         let sent = pair.dialer.sent.clone().expect("kept");
         assert_eq!(sent[..24], [2; 24]);
-        assert!(!sent.windows(6).any(|bytes| bytes == b"/noise"), "a layer that changes nothing");
+        let clear = secured.protocol().as_bytes();
+        let is_clear = sent.windows(clear.len()).any(|bytes| bytes == clear);
+        assert!(!is_clear, "a layer that changes nothing");
         let (ours, theirs) = pair.open_echo();
         let data = vec![3; 150_000];
         assert_eq!(pair.dialer.write(ours, &data), data.len());
@@ -403,8 +439,10 @@ fn a_layer_below_the_first_byte_works_however_the_bytes_are_cut() {
 
 #[test]
 fn a_layer_with_another_key_gets_no_byte_through() {
-    for size in [1, 24, usize::MAX] {
-        let mut pair = layered(11, (5, 6), || Chunks::Fixed(size));
+    let sizes = [1, 24, usize::MAX];
+    for (size, secured) in sizes.into_iter().flat_map(|size| SECURED.map(|secured| (size, secured)))
+    {
+        let mut pair = layered(11, secured, (5, 6), || Chunks::Fixed(size));
         pair.advance(Duration::from_secs(10));
         for end in [&pair.dialer, &pair.listener] {
             assert!(end.connection.is_closed());

@@ -205,17 +205,19 @@ fn window_lease_is_asked_for_by_doubling_and_returned_when_it_is_not_used() {
 
 #[test]
 fn an_idle_connection_holds_no_buffer() {
-    let mut pair = Pair::established(4);
-    let streams = pair.open_echo();
-    bulk(&mut pair, streams, 2_000_000);
-    assert!(pair.listener.connection.buffer_bytes().0 > 0);
-    assert!(pair.dialer.connection.buffer_bytes().1 > 0);
-    pair.advance(Duration::from_secs(3));
-    for end in [&pair.dialer, &pair.listener] {
-        assert_eq!(end.connection.buffer_bytes(), (0, 0));
-        assert_eq!(end.connection.window_use().unread_bytes, 0);
+    for secured in SECURED {
+        let mut pair = Pair::established_over(4, secured);
+        let streams = pair.open_echo();
+        bulk(&mut pair, streams, 2_000_000);
+        assert!(pair.listener.connection.buffer_bytes().0 > 0);
+        assert!(pair.dialer.connection.buffer_bytes().1 > 0);
+        pair.advance(Duration::from_secs(3));
+        for end in [&pair.dialer, &pair.listener] {
+            assert_eq!(end.connection.buffer_bytes(), (0, 0));
+            assert_eq!(end.connection.window_use().unread_bytes, 0);
+        }
+        bulk(&mut pair, streams, 100_000);
     }
-    bulk(&mut pair, streams, 100_000);
 }
 
 #[test]

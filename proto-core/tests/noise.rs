@@ -2,6 +2,9 @@
 //! hand, on a transport that cuts, changes and replays what it carries.
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
+use common::{sent, shake};
 use proptest::prelude::*;
 use sanspeer_core::identity::{Identity, KeyError, KeyKind, PeerId, decode_private_key};
 use sanspeer_core::mux::Role;
@@ -39,34 +42,9 @@ fn pair(dialer: HandshakeConfig, listener: HandshakeConfig) -> (Handshake, Hands
     )
 }
 
-fn sent(from: &mut Handshake) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    from.transmit(&mut bytes);
-    bytes
-}
-
-/// Runs both sides until neither sends, or one fails. Returns the messages.
-fn run(dialer: &mut Handshake, listener: &mut Handshake) -> Result<Vec<Vec<u8>>, NoiseError> {
-    let mut messages = Vec::new();
-    loop {
-        let to_listener = sent(dialer);
-        let to_dialer = if to_listener.is_empty() {
-            return Ok(messages);
-        } else {
-            assert_eq!(listener.handle(&to_listener)?, to_listener.len());
-            sent(listener)
-        };
-        messages.push(to_listener);
-        if !to_dialer.is_empty() {
-            assert_eq!(dialer.handle(&to_dialer)?, to_dialer.len());
-            messages.push(to_dialer);
-        }
-    }
-}
-
 fn secured(dialer: HandshakeConfig, listener: HandshakeConfig) -> (Secured, Secured) {
     let (mut dialer, mut listener) = pair(dialer, listener);
-    run(&mut dialer, &mut listener).unwrap();
+    shake(&mut dialer, &mut listener).unwrap();
     (dialer.finish().unwrap(), listener.finish().unwrap())
 }
 
@@ -128,8 +106,8 @@ fn every_type_of_identity_key_is_accepted_in_both_roles() {
                 config(&["/yamux/1.0.0"]),
             );
             match role {
-                Role::Dialer => run(&mut them, &mut us).unwrap(),
-                Role::Listener => run(&mut us, &mut them).unwrap(),
+                Role::Dialer => shake(&mut them, &mut us).unwrap(),
+                Role::Listener => shake(&mut us, &mut them).unwrap(),
             };
             let us = us.finish().unwrap();
             assert_eq!(us.peer.to_string(), vector["peer_id"].as_str().unwrap());
@@ -142,7 +120,7 @@ fn every_type_of_identity_key_is_accepted_in_both_roles() {
 fn the_wrong_peer_is_named_and_never_learns_who_dialled() {
     let expected = identity(9).peer_id();
     let (mut dialer, mut listener) = pair(expecting(expected), config(&[]));
-    let error = run(&mut dialer, &mut listener).unwrap_err();
+    let error = shake(&mut dialer, &mut listener).unwrap_err();
     assert_eq!(error, wrong_peer(expected, identity(2).peer_id()));
     assert!(error.to_string().contains(&expected.to_string()));
     assert!(sent(&mut dialer).is_empty(), "message 3 names the dialer");
@@ -151,7 +129,7 @@ fn the_wrong_peer_is_named_and_never_learns_who_dialled() {
     assert_eq!(dialer.finish().map(|_| ()), Err(error));
 
     let (mut dialer, mut listener) = pair(config(&[]), expecting(expected));
-    assert_eq!(run(&mut dialer, &mut listener), Err(wrong_peer(expected, identity(1).peer_id())));
+    assert_eq!(shake(&mut dialer, &mut listener), Err(wrong_peer(expected, identity(1).peer_id())));
 }
 
 #[test]
@@ -176,7 +154,7 @@ fn the_first_muxer_of_the_dialer_that_both_offer_is_chosen() {
 #[test]
 fn offers_without_a_common_muxer_fail() {
     let (mut dialer, mut listener) = pair(config(&["/yamux/1.0.0"]), config(&["/mplex/6.7.0"]));
-    assert_eq!(run(&mut dialer, &mut listener), Err(NoiseError::NoCommonMuxer));
+    assert_eq!(shake(&mut dialer, &mut listener), Err(NoiseError::NoCommonMuxer));
     assert!(sent(&mut dialer).is_empty());
 }
 
@@ -186,7 +164,7 @@ fn the_same_seeds_give_the_same_bytes_and_another_seed_another_key() {
         let mut dialer =
             Handshake::new(Role::Dialer, &identity(1), &Seed::from_u64(seed), config(&["/m"]));
         let (_, mut listener) = pair(config(&[]), config(&["/m"]));
-        run(&mut dialer, &mut listener).unwrap()
+        shake(&mut dialer, &mut listener).unwrap()
     };
     assert_eq!(bytes(1), bytes(1));
     assert_ne!(bytes(1)[0], bytes(2)[0]);
@@ -273,7 +251,7 @@ proptest! {
         trailing in prop::collection::vec(any::<u8>(), 0..40),
     ) {
         let (mut dialer, mut listener) = pair(config(&["/m"]), config(&["/m"]));
-        let whole = run(&mut dialer, &mut listener).unwrap();
+        let whole = shake(&mut dialer, &mut listener).unwrap();
         let expected = (dialer.finish().unwrap(), listener.finish().unwrap());
 
         let (mut dialer, mut listener) = pair(config(&["/m"]), config(&["/m"]));

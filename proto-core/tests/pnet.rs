@@ -15,6 +15,10 @@ use sanspeer_core::time::Timestamp;
 
 /// A pair whose ends have these keys.
 fn pair(seed: u64, dialer: Option<u8>, listener: Option<u8>) -> Pair {
+    pair_over(Secured::Noise, seed, dialer, listener)
+}
+
+fn pair_over(secured: Secured, seed: u64, dialer: Option<u8>, listener: Option<u8>) -> Pair {
     let layer = |key: Option<u8>, seed: u64| {
         let key = PreSharedKey::new([key?; 32]);
         let seed = Seed::from_u64(seed).derive("connection", 7);
@@ -23,9 +27,10 @@ fn pair(seed: u64, dialer: Option<u8>, listener: Option<u8>) -> Pair {
     let config = ConnectionConfig::default();
     let (one, other) = (2 * seed, 2 * seed + 1);
     let layers = (layer(dialer, one), layer(listener, other));
-    let mut listener = End::with_layer(Role::Listener, other, None, config.clone(), layers.1);
+    let offer = &[secured];
+    let mut listener = End::offering(Role::Listener, other, None, config.clone(), layers.1, offer);
     let expected = Some(listener.identity.peer_id());
-    let mut dialer = End::with_layer(Role::Dialer, one, expected, config, layers.0);
+    let mut dialer = End::offering(Role::Dialer, one, expected, config, layers.0, offer);
     for end in [&mut dialer, &mut listener] {
         end.sent = Some(Vec::new());
     }
@@ -54,17 +59,19 @@ fn exchange(mut pair: Pair, data: &[u8]) -> [(Vec<u8>, Vec<ConnectionEvent>); 2]
 #[test]
 fn both_ends_with_the_key_carry_streams() {
     let data: Vec<u8> = (0..=255).cycle().take(300_000).collect();
-    let [dialer, listener] = exchange(pair(1, Some(1), Some(1)), &data);
-    let [plain_dialer, plain_listener] = exchange(pair(1, None, None), &data);
-    assert_eq!(dialer.1, plain_dialer.1);
-    assert_eq!(listener.1, plain_listener.1);
-    // The nonce first, and then nothing that looks like a handshake.
-    for (sent, plain) in [(dialer.0, plain_dialer.0), (listener.0, plain_listener.0)] {
-        let proposal = b"/multistream/1.0.0\n";
-        assert!(plain.windows(proposal.len()).any(|bytes| bytes == proposal));
-        assert!(!sent.windows(proposal.len()).any(|bytes| bytes == proposal));
-        assert!(sent.len() >= NONCE_BYTES + data.len());
-        assert_ne!(sent[NONCE_BYTES..NONCE_BYTES + 20], plain[..20]);
+    for secured in SECURED {
+        let [dialer, listener] = exchange(pair_over(secured, 1, Some(1), Some(1)), &data);
+        let [plain_dialer, plain_listener] = exchange(pair_over(secured, 1, None, None), &data);
+        assert_eq!(dialer.1, plain_dialer.1);
+        assert_eq!(listener.1, plain_listener.1);
+        // The nonce first, and then nothing that looks like a handshake.
+        for (sent, plain) in [(dialer.0, plain_dialer.0), (listener.0, plain_listener.0)] {
+            let proposal = b"/multistream/1.0.0\n";
+            assert!(plain.windows(proposal.len()).any(|bytes| bytes == proposal));
+            assert!(!sent.windows(proposal.len()).any(|bytes| bytes == proposal));
+            assert!(sent.len() >= NONCE_BYTES + data.len());
+            assert_ne!(sent[NONCE_BYTES..NONCE_BYTES + 20], plain[..20]);
+        }
     }
 }
 
@@ -89,10 +96,14 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
 
     #[test]
-    fn how_the_transport_cuts_bytes_changes_nothing(seed: u64, most in 1..200usize) {
+    fn how_the_transport_cuts_bytes_changes_nothing(
+        secured in prop::sample::select(&SECURED[..]),
+        seed: u64,
+        most in 1..200usize,
+    ) {
         let data: Vec<u8> = (0..=255).cycle().take(5_000).collect();
-        let whole = exchange(pair(4, Some(1), Some(1)), &data);
-        let mut cut = pair(4, Some(1), Some(1));
+        let whole = exchange(pair_over(secured, 4, Some(1), Some(1)), &data);
+        let mut cut = pair_over(secured, 4, Some(1), Some(1));
         let seed = Seed::from_u64(seed);
         for (id, end) in [&mut cut.dialer, &mut cut.listener].into_iter().enumerate() {
             let rng = seed.derive("chunks", id as u64).rng();

@@ -2,6 +2,9 @@
 //! changes what it carries, and certificates against the vectors of the specification.
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
+use common::{NOW, sent, shake, tls_identity};
 use proptest::prelude::*;
 use sanspeer_core::identity::{Identity, PeerId, decode_private_key};
 use sanspeer_core::mux::Role;
@@ -15,14 +18,6 @@ use serde::Deserialize;
 
 const YAMUX: &str = "/yamux/1.0.0";
 const MPLEX: &str = "/mplex/6.7.0";
-
-/// 2027-01-15.
-const NOW: u64 = 1_800_000_000;
-
-fn identity(number: u64) -> TlsIdentity {
-    let seed = Seed::from_u64(number);
-    TlsIdentity::new(&Identity::ed25519(&seed), &seed).unwrap()
-}
 
 fn config(muxers: &[&str]) -> HandshakeConfig {
     let muxers = muxers.iter().map(|muxer| ProtocolId::new(muxer).unwrap()).collect();
@@ -39,38 +34,14 @@ fn wrong_peer(expected: PeerId, found: PeerId) -> TlsError {
 
 fn pair(dialer: HandshakeConfig, listener: HandshakeConfig) -> (Handshake, Handshake) {
     (
-        Handshake::new(Role::Dialer, &identity(1), &Seed::from_u64(11), dialer),
-        Handshake::new(Role::Listener, &identity(2), &Seed::from_u64(12), listener),
+        Handshake::new(Role::Dialer, &tls_identity(1), &Seed::from_u64(11), dialer),
+        Handshake::new(Role::Listener, &tls_identity(2), &Seed::from_u64(12), listener),
     )
-}
-
-fn sent(from: &mut Handshake) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    from.transmit(&mut bytes);
-    bytes
-}
-
-/// Runs both sides until neither sends, or one fails. Returns the flights.
-fn run(dialer: &mut Handshake, listener: &mut Handshake) -> Result<Vec<Vec<u8>>, TlsError> {
-    let mut flights = Vec::new();
-    loop {
-        let to_listener = sent(dialer);
-        if to_listener.is_empty() {
-            return Ok(flights);
-        }
-        assert_eq!(listener.handle(&to_listener)?, to_listener.len());
-        flights.push(to_listener);
-        let to_dialer = sent(listener);
-        if !to_dialer.is_empty() {
-            assert_eq!(dialer.handle(&to_dialer)?, to_dialer.len());
-            flights.push(to_dialer);
-        }
-    }
 }
 
 fn secured(dialer: HandshakeConfig, listener: HandshakeConfig) -> (Secured, Secured) {
     let (mut dialer, mut listener) = pair(dialer, listener);
-    run(&mut dialer, &mut listener).unwrap();
+    shake(&mut dialer, &mut listener).unwrap();
     (dialer.finish().unwrap(), listener.finish().unwrap())
 }
 
@@ -85,9 +56,9 @@ fn carries(sealer: &mut Sealer, opener: &mut Opener, text: &[u8]) {
 #[test]
 fn both_sides_know_each_other_and_agree_on_keys() {
     let (mut dialer, mut listener) =
-        secured(expecting(identity(2).peer_id()), expecting(identity(1).peer_id()));
-    assert_eq!(dialer.peer, identity(2).peer_id());
-    assert_eq!(listener.peer, identity(1).peer_id());
+        secured(expecting(tls_identity(2).peer_id()), expecting(tls_identity(1).peer_id()));
+    assert_eq!(dialer.peer, tls_identity(2).peer_id());
+    assert_eq!(listener.peer, tls_identity(1).peer_id());
     assert_eq!(dialer.public_key.to_peer_id(), dialer.peer);
     assert_eq!((dialer.muxer, listener.muxer), (None, None));
     for _ in 0..3 {
@@ -117,27 +88,28 @@ fn every_type_of_identity_key_is_accepted_in_both_roles() {
         let key = decode_private_key(&hex(vector["private"].as_str().unwrap())).unwrap();
         let other = Identity::new(key, &Seed::from_u64(3)).unwrap();
         let other = TlsIdentity::new(&other, &Seed::from_u64(3)).unwrap();
-        let (ours, seed) = (identity(1), Seed::from_u64(4));
+        let (ours, seed) = (tls_identity(1), Seed::from_u64(4));
         let expected = vector["peer_id"].as_str().unwrap();
 
         let mut dialer = Handshake::new(Role::Dialer, &other, &seed, config(&[YAMUX]));
         let mut listener = Handshake::new(Role::Listener, &ours, &seed, config(&[YAMUX]));
-        run(&mut dialer, &mut listener).unwrap();
+        shake(&mut dialer, &mut listener).unwrap();
         assert_eq!(listener.finish().unwrap().peer.to_string(), expected);
 
         let mut dialer = Handshake::new(Role::Dialer, &ours, &seed, config(&[YAMUX]));
         let mut listener = Handshake::new(Role::Listener, &other, &seed, config(&[YAMUX]));
-        run(&mut dialer, &mut listener).unwrap();
+        shake(&mut dialer, &mut listener).unwrap();
         assert_eq!(dialer.finish().unwrap().peer.to_string(), expected);
     }
 }
 
 #[test]
 fn the_wrong_peer_is_named_and_never_learns_who_dialled() {
-    let (one, two, three) = (identity(1).peer_id(), identity(2).peer_id(), identity(3).peer_id());
+    let (one, two, three) =
+        (tls_identity(1).peer_id(), tls_identity(2).peer_id(), tls_identity(3).peer_id());
     let (mut dialer, mut listener) = pair(expecting(three), config(&[]));
     let error = wrong_peer(three, two);
-    assert_eq!(run(&mut dialer, &mut listener), Err(error.clone()));
+    assert_eq!(shake(&mut dialer, &mut listener), Err(error.clone()));
     // Only an alert, certificate_unknown.
     let alert = sent(&mut dialer);
     assert!(alert.len() < 40);
@@ -146,7 +118,7 @@ fn the_wrong_peer_is_named_and_never_learns_who_dialled() {
     assert_eq!(dialer.finish().map(|_| ()), Err(error));
 
     let (mut dialer, mut listener) = pair(config(&[]), expecting(three));
-    assert_eq!(run(&mut dialer, &mut listener), Err(wrong_peer(three, one)));
+    assert_eq!(shake(&mut dialer, &mut listener), Err(wrong_peer(three, one)));
     // The dialer is finished already, and is told instead of data.
     let mut dialer = dialer.finish().unwrap();
     let mut alert = sent(&mut listener);
@@ -176,13 +148,13 @@ fn the_muxer_that_both_offer_is_chosen_by_the_listeners_preference() {
 fn the_same_seeds_give_the_same_bytes_and_another_seed_others() {
     let transcript = |seed: u64| {
         let config = config(&[YAMUX]);
-        let (one, two) = (identity(1), identity(2));
+        let (one, two) = (tls_identity(1), tls_identity(2));
         let seed = Seed::from_u64(seed);
         let mut dialer =
             Handshake::new(Role::Dialer, &one, &seed.derive("dialer", 0), config.clone());
         let mut listener =
             Handshake::new(Role::Listener, &two, &seed.derive("listener", 0), config);
-        let mut flights = run(&mut dialer, &mut listener).unwrap();
+        let mut flights = shake(&mut dialer, &mut listener).unwrap();
         let mut records = Vec::new();
         dialer.finish().unwrap().sealer.seal(b"data", &mut records).unwrap();
         listener.finish().unwrap().sealer.seal(b"data", &mut records).unwrap();
@@ -196,7 +168,7 @@ fn the_same_seeds_give_the_same_bytes_and_another_seed_others() {
     // In another process too. These change with rustls' choice and order of extensions, and with
     // how rcgen writes a certificate.
     assert_eq!(fnv_1a(&first[0]), 0x9f42_82c5_5c41_69e6);
-    assert_eq!(fnv_1a(identity(1).certificate()), 0x7f33_4f03_4dcc_0da3);
+    assert_eq!(fnv_1a(tls_identity(1).certificate()), 0x7f33_4f03_4dcc_0da3);
 }
 
 fn fnv_1a(bytes: &[u8]) -> u64 {
@@ -232,11 +204,11 @@ fn a_certificate_out_of_its_time_is_refused_with_the_time() {
     let early = HandshakeConfig { unix_seconds: 157_766_399, ..config(&[]) };
     let (mut dialer, mut listener) = pair(early, config(&[]));
     let error = CertificateError::NotYetValid { from: 157_766_400, now: 157_766_399 };
-    assert_eq!(run(&mut dialer, &mut listener), Err(TlsError::Certificate(error)));
+    assert_eq!(shake(&mut dialer, &mut listener), Err(TlsError::Certificate(error)));
     let late = HandshakeConfig { unix_seconds: 67_090_118_401, ..config(&[]) };
     let (mut dialer, mut listener) = pair(config(&[]), late);
     let error = CertificateError::Expired { until: 67_090_118_400, now: 67_090_118_401 };
-    assert_eq!(run(&mut dialer, &mut listener), Err(TlsError::Certificate(error)));
+    assert_eq!(shake(&mut dialer, &mut listener), Err(TlsError::Certificate(error)));
 }
 
 proptest! {
@@ -273,9 +245,9 @@ proptest! {
         let (dialer, listener) = (dialer.finish(), listener.finish());
         prop_assert!(dialer.is_err() || listener.is_err() || flipped_version);
         // Whoever finished knows who it really is.
-        prop_assert!(dialer.is_ok_and(|end| end.peer == identity(2).peer_id()) || which != 2);
+        prop_assert!(dialer.is_ok_and(|end| end.peer == tls_identity(2).peer_id()) || which != 2);
         if let Ok(end) = listener {
-            prop_assert_eq!(end.peer, identity(1).peer_id());
+            prop_assert_eq!(end.peer, tls_identity(1).peer_id());
         }
     }
 
@@ -284,7 +256,7 @@ proptest! {
         sizes in prop::collection::vec(1usize..700, 1..40),
     ) {
         let (mut dialer, mut listener) = pair(config(&[YAMUX]), config(&[YAMUX]));
-        let whole = run(&mut dialer, &mut listener).unwrap();
+        let whole = shake(&mut dialer, &mut listener).unwrap();
         let mut record = Vec::new();
         dialer.finish().unwrap().sealer.seal(b"early data", &mut record).unwrap();
 
@@ -340,7 +312,7 @@ proptest! {
 
 #[test]
 fn no_certificate_with_a_changed_byte_verifies() {
-    let original = identity(1).certificate().to_vec();
+    let original = tls_identity(1).certificate().to_vec();
     for index in 0..original.len() {
         let mut certificate = original.clone();
         for xor in 1..=u8::MAX {

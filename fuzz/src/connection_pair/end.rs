@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::Bytes;
-use sanspeer_core::byte_mux::ByteMux;
+use sanspeer_core::byte_mux::{ByteMux, Security};
 use sanspeer_core::connection::{
     Connection, ConnectionConfig, ConnectionEvent, ConnectionSetup, NodeRoom, SEND_CREDIT_BYTES,
 };
@@ -134,7 +134,7 @@ impl End {
         config.byte_mux.early_muxer = early_muxer;
         let setup = ConnectionSetup {
             role,
-            identity: identity(number),
+            security: &[Security::Noise(identity(number))],
             seed: Seed::from_u64(7).derive("connection", number.into()),
             expected_peer,
             layer: None,

@@ -19,6 +19,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
+use sanspeer_core::byte_mux::Security;
 use sanspeer_core::close::TransportFailure;
 use sanspeer_core::connection::{
     Connection, ConnectionConfig, ConnectionEvent, ConnectionSetup, NodeRoom,
@@ -82,7 +83,8 @@ impl BlockingDriver {
         protocols: ProtocolTable,
     ) -> io::Result<Self> {
         let role = Role::Dialer;
-        let setup = ConnectionSetup { role, identity, seed, expected_peer, layer: None };
+        let security = &[Security::Noise(identity)];
+        let setup = ConnectionSetup { role, security, seed, expected_peer, layer: None };
         BlockingDriver::new(socket, setup, ConnectionConfig::default(), protocols)
     }
 
@@ -94,7 +96,8 @@ impl BlockingDriver {
         protocols: ProtocolTable,
     ) -> io::Result<Self> {
         let role = Role::Listener;
-        let setup = ConnectionSetup { role, identity, seed, expected_peer: None, layer: None };
+        let security = &[Security::Noise(identity)];
+        let setup = ConnectionSetup { role, security, seed, expected_peer: None, layer: None };
         BlockingDriver::new(socket, setup, ConnectionConfig::default(), protocols)
     }
 

@@ -14,8 +14,8 @@ pub struct ByteMuxConfig {
     pub linger: Duration,
     /// Buffers that were not used for so long are given back.
     pub buffer_idle: Duration,
-    /// Whether to offer the muxer within the Noise handshake, which saves a round trip with
-    /// remotes that do so too (go-libp2p, js-libp2p).
+    /// Whether to offer the muxer within the handshake, which saves a round trip with remotes that
+    /// do so too (go-libp2p, js-libp2p).
     pub early_muxer: bool,
     /// Numbers of the session.
     pub yamux: YamuxConfig,

@@ -2,40 +2,37 @@
 
 use std::collections::VecDeque;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use libp2p_identity::PeerId;
 
 use super::config::ByteMuxConfig;
 use super::layer::StreamLayer;
-use super::upgrade::{NOISE, Negotiation, Phase, SecurityPhase, YAMUX};
+use super::records::Opener;
+use super::security::{Offer, Security};
+use super::upgrade::{Phase, SecurityPhase, YAMUX};
 use crate::close::{CloseReason, TransportFailure};
-use crate::identity::Identity;
-use crate::multistream::Dialer;
 use crate::mux::{MuxEvent, MuxLimits, Role};
-use crate::noise::{Handshake, HandshakeConfig, NoiseError, Secured};
-use crate::noise::{MAX_RECORD_BYTES, Opener};
 use crate::protocol::ProtocolId;
-use crate::recv_buffer::{BlockId, MAX_BLOCK_BYTES, RecvBuffer};
+use crate::recv_buffer::{BlockId, RecvBuffer};
 use crate::rng::Seed;
 use crate::send_buffer::SendBuffer;
 use crate::time::{Clock, Deadline, DeadlineReason, Timestamp};
-use crate::yamux::Yamux;
 
 /// Yamux's codes for a goodbye.
-const GOODBYE_NORMAL: u32 = 0;
+pub(super) const GOODBYE_NORMAL: u32 = 0;
 const GOODBYE_PROTOCOL_ERROR: u32 = 1;
-
-const LENGTH_PREFIX_BYTES: usize = 2;
-
-/// Space to read into while no record has begun.
-const MIN_READ_BYTES: usize = 2048;
 
 /// What a connection begins with.
 pub struct ByteMuxSetup<'a> {
     /// Which side this is.
     pub role: Role,
-    /// Who we are.
-    pub identity: &'a Identity,
+    /// The security protocols to offer, the preferred first, with who we are. One of each counts,
+    /// the first; without any, the connection ends at once with [`CloseReason::NoSecurity`].
+    ///
+    /// A dialer with one sends its proposal and the first handshake message together, which saves
+    /// a round trip; with several it proposes them in turn. A listener takes what the dialer
+    /// prefers.
+    pub security: &'a [Security<'a>],
     /// This connection's own seed.
     pub seed: Seed,
     /// Who must be at the other end; anybody if `None`.
@@ -45,7 +42,7 @@ pub struct ByteMuxSetup<'a> {
 }
 
 /// How a connection ends: first it says goodbye, then it is over.
-enum Ending {
+pub(super) enum Ending {
     Open,
     /// The transport is gone, and what it brought is being dealt with.
     Draining {
@@ -64,66 +61,56 @@ enum Ending {
 /// poll events until there is none; then send what [`ByteMux::poll_transmit`] has and count with
 /// [`ByteMux::handle_transmitted`]. The stream side is [`crate::mux::Mux`].
 pub struct ByteMux {
-    role: Role,
-    config: ByteMuxConfig,
-    clock: Clock,
-    layer: Option<Box<dyn StreamLayer>>,
+    pub(super) role: Role,
+    pub(super) config: ByteMuxConfig,
+    pub(super) clock: Clock,
+    pub(super) layer: Option<Box<dyn StreamLayer>>,
     /// The remote's preamble, as far as it is awaited; bytes behind it pass through the layer.
-    missing_preamble_bytes: usize,
-    recv: RecvBuffer,
+    pub(super) missing_preamble_bytes: usize,
+    pub(super) recv: RecvBuffer,
     pub(super) send: SendBuffer,
     pub(super) phase: Phase,
-    ending: Ending,
-    opener: Option<Opener>,
-    peer: Option<PeerId>,
+    pub(super) ending: Ending,
+    pub(super) opener: Option<Opener>,
+    pub(super) peer: Option<PeerId>,
     /// The rest of the record that is being taken apart, and the block that it is in.
-    plaintext: Bytes,
-    plaintext_block: BlockId,
+    pub(super) plaintext: Bytes,
+    pub(super) plaintext_block: BlockId,
     pub(super) limits: MuxLimits,
     /// At most a few: taking input apart stops while there is one.
-    events: VecDeque<MuxEvent>,
+    pub(super) events: VecDeque<MuxEvent>,
     /// The remote said goodbye with this code and nothing is left to do, but to take the
     /// session's last events.
-    goodbye: Option<u32>,
+    pub(super) goodbye: Option<u32>,
     started_at: Timestamp,
     /// Buffers were used since the last idle deadline.
     active: bool,
     release_at: Option<Timestamp>,
-    received_bytes: u64,
+    pub(super) received_bytes: u64,
     sent_bytes: u64,
 }
 
 impl ByteMux {
     /// A connection that begins now.
     pub fn new(setup: ByteMuxSetup<'_>, config: ByteMuxConfig, now: Timestamp) -> Self {
-        let ByteMuxSetup { role, identity, seed, expected_peer, mut layer } = setup;
+        let ByteMuxSetup { role, security, seed, expected_peer, mut layer } = setup;
         let muxers =
             if config.early_muxer { vec![ProtocolId::well_known(YAMUX)] } else { Vec::new() };
-        let mut handshake =
-            Handshake::new(role, identity, &seed, HandshakeConfig { expected_peer, muxers });
-        let mut send = match &mut layer {
+        let offer = Offer::new(security, role, seed, expected_peer, muxers);
+        let send = match &mut layer {
             Some(layer) => SendBuffer::with_preamble(layer.preamble()),
             None => SendBuffer::default(),
         };
-        let mut negotiation = Negotiation::of(role, NOISE);
-        if role == Role::Dialer {
-            // The proposal and the first handshake message leave together.
-            negotiation.start(&mut send);
-            send.append_with(|bytes| handshake.transmit(bytes));
-        }
         let limits = config.limits;
         let missing_preamble_bytes = layer.as_ref().map_or(0, |layer| layer.preamble_bytes());
-        ByteMux {
+        let mut mux = ByteMux {
             role,
             config,
             clock: Clock::new(now),
             layer,
             recv: RecvBuffer::default(),
             send,
-            phase: Phase::Security(Box::new(SecurityPhase {
-                negotiation,
-                handshake: Box::new(handshake),
-            })),
+            phase: Phase::Ended,
             missing_preamble_bytes,
             ending: Ending::Open,
             opener: None,
@@ -138,73 +125,12 @@ impl ByteMux {
             release_at: None,
             received_bytes: 0,
             sent_bytes: 0,
-        }
-    }
-
-    /// Space for what the transport has. `None` while the connection does not read: because it is
-    /// over, or because unread data has reached the receive budget.
-    pub fn recv_buf(&mut self) -> Option<&mut [u8]> {
-        if !matches!(self.ending, Ending::Open) {
-            return None;
-        }
-        self.use_buffers();
-        let max = self.receive_room()?.min(MAX_BLOCK_BYTES);
-        let filled = self.recv.filled();
-        let needed = match (&self.opener, filled) {
-            // A record stays in one block.
-            (Some(_), [high, low, ..]) => {
-                LENGTH_PREFIX_BYTES + usize::from(u16::from_be_bytes([*high, *low]))
-            }
-            (Some(_), _) | (None, _) => filled.len() + MIN_READ_BYTES.min(max),
         };
-        Some(self.recv.space(needed, max))
-    }
-
-    /// How many bytes may be received without going beyond the receive budget; `None` when it is
-    /// used up.
-    fn receive_room(&mut self) -> Option<usize> {
-        let budget = self.limits.receive_budget_bytes;
-        let Phase::Open { session, .. } = &mut self.phase else { return Some(MAX_BLOCK_BYTES) };
-        let least = (LENGTH_PREFIX_BYTES + MAX_RECORD_BYTES) as u64;
-        let mut room = budget.saturating_sub(session.window_use().unread_bytes);
-        if room < least {
-            session.compact();
-            room = budget.saturating_sub(session.window_use().unread_bytes);
+        match SecurityPhase::start(offer, &mut mux.send) {
+            Ok(phase) => mux.phase = Phase::Security(Box::new(phase)),
+            Err(reason) => mux.end(reason),
         }
-        (room >= least).then(|| usize::try_from(room).unwrap_or(usize::MAX))
-    }
-
-    /// Whether [`ByteMux::recv_buf`] would give nothing because of unread data.
-    pub fn is_receive_paused(&self) -> bool {
-        match &self.phase {
-            Phase::Open { session, .. } => {
-                let least = (LENGTH_PREFIX_BYTES + MAX_RECORD_BYTES) as u64;
-                let unread = session.window_use().unread_bytes;
-                self.limits.receive_budget_bytes.saturating_sub(unread) < least
-            }
-            Phase::Security(_) | Phase::Noise(_) | Phase::Muxer(_) | Phase::Ended => false,
-        }
-    }
-
-    /// Takes the first `n` bytes of [`ByteMux::recv_buf`] as received. Poll events afterwards.
-    pub fn handle_recv(&mut self, now: Timestamp, n: usize) {
-        self.advance(now);
-        let received = self.recv.received(n);
-        self.received_bytes += received.len() as u64;
-        if let Some(layer) = &mut self.layer {
-            let preamble = received.len().min(self.missing_preamble_bytes);
-            self.missing_preamble_bytes -= preamble;
-            if self.missing_preamble_bytes == 0 && preamble > 0 {
-                // Nothing was taken before the preamble was whole.
-                layer.handle_preamble(&self.recv.take(layer.preamble_bytes()));
-                layer.decrypt(self.recv.filled_mut());
-            } else if self.missing_preamble_bytes == 0 {
-                layer.decrypt(received);
-            }
-        }
-        if let Phase::Open { session, .. } = &mut self.phase {
-            session.received();
-        }
+        mux
     }
 
     /// The transport has no more bytes. What was received is dealt with first.
@@ -238,15 +164,13 @@ impl ByteMux {
         if matches!(self.ending, Ending::Closed | Ending::Draining { .. }) {
             return None;
         }
-        if let Phase::Open { session, .. } = &mut self.phase {
-            session.flush(&mut self.send);
-        }
+        self.flush();
         if self.send.is_empty() {
             return None;
         }
         self.use_buffers();
         if let Err(error) = self.send.transmit(self.layer.as_mut()).map(|_| ()) {
-            self.end(CloseReason::Record(error));
+            self.end(error.into());
             return None;
         }
         self.send.transmit(None).ok().filter(|bytes| !bytes.is_empty())
@@ -256,8 +180,27 @@ impl ByteMux {
     pub fn handle_transmitted(&mut self, n: usize) {
         self.sent_bytes += n as u64;
         self.send.transmitted(n);
-        if let Phase::Open { session, .. } = &mut self.phase {
+        self.flush();
+    }
+
+    /// Appends what the session owes, unless the last words were said.
+    fn flush(&mut self) {
+        if let Phase::Open { session, .. } = &mut self.phase
+            && !self.send.is_closed()
+        {
             session.flush(&mut self.send);
+        }
+    }
+
+    /// When the session has nothing more to say, the security protocol has the last word.
+    fn say_last_words(&mut self) {
+        if let Ending::Closing { reason, .. } = &self.ending
+            && self.send.is_empty()
+            && !self.owes_frames()
+        {
+            let error =
+                if let CloseReason::TlsRecord(error) = reason { Some(*error) } else { None };
+            self.send.close(error);
         }
     }
 
@@ -275,7 +218,7 @@ impl ByteMux {
     pub fn rtt(&self) -> Option<core::time::Duration> {
         match &self.phase {
             Phase::Open { session, .. } => session.rtt(),
-            Phase::Security(_) | Phase::Noise(_) | Phase::Muxer(_) | Phase::Ended => None,
+            Phase::Security(_) | Phase::Handshake(_) | Phase::Muxer(_) | Phase::Ended => None,
         }
     }
 
@@ -284,7 +227,7 @@ impl ByteMux {
         (self.recv.held_bytes(), self.send.held_bytes())
     }
 
-    fn advance(&mut self, now: Timestamp) {
+    pub(super) fn advance(&mut self, now: Timestamp) {
         let now = self.clock.advance(now);
         if let Phase::Open { session, .. } = &mut self.phase {
             session.advance(now);
@@ -308,10 +251,11 @@ impl ByteMux {
                 Err(reason) => self.fail(reason),
             }
         }
+        self.say_last_words();
         let over = match &self.ending {
             Ending::Open | Ending::Closed => None,
             Ending::Draining { reason } => Some(self.goodbye().unwrap_or_else(|| reason.clone())),
-            Ending::Closing { reason, .. } if self.send.is_empty() && !self.owes_frames() => {
+            Ending::Closing { reason, .. } if self.send.is_closed() && self.send.is_empty() => {
                 Some(reason.clone())
             }
             Ending::Closing { .. } => None,
@@ -326,165 +270,15 @@ impl ByteMux {
             Phase::Open { session, .. } => {
                 session.remote_went_away().map(|code| CloseReason::RemoteGoodbye { code })
             }
-            Phase::Security(_) | Phase::Noise(_) | Phase::Muxer(_) | Phase::Ended => None,
+            Phase::Security(_) | Phase::Handshake(_) | Phase::Muxer(_) | Phase::Ended => None,
         }
     }
 
     fn owes_frames(&self) -> bool {
         match &self.phase {
             Phase::Open { session, .. } => session.owes_frames(),
-            Phase::Security(_) | Phase::Noise(_) | Phase::Muxer(_) | Phase::Ended => false,
+            Phase::Security(_) | Phase::Handshake(_) | Phase::Muxer(_) | Phase::Ended => false,
         }
-    }
-
-    /// Takes the next piece of what was received apart; false when there is nothing to do.
-    fn step(&mut self) -> Result<bool, CloseReason> {
-        if !matches!(self.ending, Ending::Open | Ending::Draining { .. })
-            || self.missing_preamble_bytes > 0
-        {
-            return Ok(false);
-        }
-        match &mut self.phase {
-            Phase::Security(_) => self.step_security(),
-            Phase::Noise(_) => self.step_noise(),
-            Phase::Muxer(_) => self.step_muxer(),
-            Phase::Open { .. } => self.step_session(),
-            Phase::Ended => Ok(false),
-        }
-    }
-
-    fn step_security(&mut self) -> Result<bool, CloseReason> {
-        let Phase::Security(security) = &mut self.phase else { return Ok(false) };
-        let filled = self.recv.filled();
-        if filled.is_empty() {
-            return Ok(false);
-        }
-        let (consumed, agreed) = security
-            .negotiation
-            .handle(filled, NOISE, &mut self.send)
-            .map_err(CloseReason::Multistream)?;
-        self.recv.take(consumed);
-        if agreed {
-            let Phase::Security(security) = self.take_phase() else { return Ok(false) };
-            self.phase = Phase::Noise(security.handshake);
-        }
-        Ok(consumed > 0)
-    }
-
-    fn step_noise(&mut self) -> Result<bool, CloseReason> {
-        let Phase::Noise(handshake) = &mut self.phase else { return Ok(false) };
-        let consumed = handshake.handle(self.recv.filled()).map_err(noise_reason)?;
-        self.recv.take(consumed);
-        self.send.append_with(|bytes| handshake.transmit(bytes));
-        if handshake.is_finished() {
-            let Phase::Noise(handshake) = self.take_phase() else { return Ok(false) };
-            let secured = handshake.finish().map_err(noise_reason)?;
-            self.secured(secured);
-            return Ok(true);
-        }
-        Ok(consumed > 0)
-    }
-
-    fn take_phase(&mut self) -> Phase {
-        core::mem::replace(&mut self.phase, Phase::Ended)
-    }
-
-    fn secured(&mut self, secured: Secured) {
-        self.send.start_sealing(secured.sealer);
-        self.opener = Some(secured.opener);
-        self.peer = Some(secured.peer);
-        match (secured.muxer.is_some(), self.role) {
-            (true, _) => self.open_session(None),
-            (false, Role::Listener) => self.phase = Phase::Muxer(Negotiation::of(self.role, YAMUX)),
-            (false, Role::Dialer) => {
-                // The only muxer there is: no need to wait for the answer.
-                let mut dialer = Dialer::new(ProtocolId::well_known(YAMUX));
-                self.send.append_with(|bytes| dialer.start(bytes));
-                self.open_session(Some(Box::new(dialer)));
-            }
-        }
-    }
-
-    fn open_session(&mut self, unanswered: Option<Box<Dialer>>) {
-        let now = self.clock.now();
-        let session = Box::new(Yamux::new(self.role, self.config.yamux, self.limits, now));
-        self.phase = Phase::Open { session, unanswered };
-        if let Some(peer) = self.peer {
-            self.events.push_back(MuxEvent::Secured { peer });
-        }
-    }
-
-    fn step_muxer(&mut self) -> Result<bool, CloseReason> {
-        if !self.next_record()? {
-            return Ok(false);
-        }
-        let Phase::Muxer(negotiation) = &mut self.phase else { return Ok(false) };
-        let (consumed, agreed) = negotiation
-            .handle(&self.plaintext, YAMUX, &mut self.send)
-            .map_err(CloseReason::Multistream)?;
-        self.plaintext.advance(consumed);
-        if agreed {
-            self.open_session(None);
-        }
-        Ok(true)
-    }
-
-    fn step_session(&mut self) -> Result<bool, CloseReason> {
-        if let Some(code) = self.goodbye.take() {
-            self.end(CloseReason::RemoteGoodbye { code });
-            return Ok(true);
-        }
-        if !self.next_record()? {
-            return Ok(false);
-        }
-        let Phase::Open { session, unanswered } = &mut self.phase else { return Ok(false) };
-        if let Some(dialer) = unanswered {
-            // One proposal has no other behind it, so there is nothing to send.
-            let step = dialer
-                .handle(&self.plaintext, &mut Vec::new())
-                .map_err(CloseReason::Multistream)?;
-            self.plaintext.advance(step.consumed);
-            if step.agreed.is_some() {
-                *unanswered = None;
-            }
-            return Ok(true);
-        }
-        session.handle(&mut self.plaintext, self.plaintext_block).map_err(CloseReason::Yamux)?;
-        if session.is_crowded() {
-            session.flush(&mut self.send);
-        }
-        if self.plaintext.is_empty() {
-            // Nothing of a record is held that nobody reads.
-            self.plaintext = Bytes::new();
-        }
-        if let Some(code) = session.remote_went_away()
-            && (code != GOODBYE_NORMAL || session.stream_count() == 0)
-        {
-            self.goodbye = Some(code);
-        }
-        Ok(true)
-    }
-
-    /// Makes sure that there is plaintext; false when no whole record has arrived.
-    fn next_record(&mut self) -> Result<bool, CloseReason> {
-        if !self.plaintext.is_empty() {
-            return Ok(true);
-        }
-        let (Some(opener), [high, low, rest @ ..]) = (&mut self.opener, self.recv.filled()) else {
-            return Ok(false);
-        };
-        let length = usize::from(u16::from_be_bytes([*high, *low]));
-        if rest.len() < length {
-            return Ok(false);
-        }
-        let block = self.recv.block_id();
-        let mut record =
-            self.recv.take(LENGTH_PREFIX_BYTES + length).split_off(LENGTH_PREFIX_BYTES);
-        let plaintext_bytes = opener.open(&mut record).map_err(CloseReason::Record)?;
-        record.truncate(plaintext_bytes);
-        self.plaintext = record.freeze();
-        self.plaintext_block = block;
-        Ok(true)
     }
 
     /// Says goodbye to a remote that did something wrong, and ends.
@@ -509,7 +303,7 @@ impl ByteMux {
                 let until = self.clock.now().saturating_add(self.config.linger);
                 self.ending = Ending::Closing { reason, until };
             }
-            Phase::Security(_) | Phase::Noise(_) | Phase::Muxer(_) | Phase::Ended => {
+            Phase::Security(_) | Phase::Handshake(_) | Phase::Muxer(_) | Phase::Ended => {
                 // What is queued may tell the remote why, a refusal for instance.
                 let until = self.clock.now().saturating_add(self.config.linger);
                 self.ending = Ending::Closing { reason, until };
@@ -518,7 +312,7 @@ impl ByteMux {
     }
 
     /// The connection is over. What streams have received can still be read.
-    fn end(&mut self, reason: CloseReason) {
+    pub(super) fn end(&mut self, reason: CloseReason) {
         if matches!(self.ending, Ending::Closed) {
             return;
         }
@@ -529,7 +323,7 @@ impl ByteMux {
         self.send = SendBuffer::default();
         match &self.phase {
             Phase::Open { .. } => {}
-            Phase::Security(_) | Phase::Noise(_) | Phase::Muxer(_) | Phase::Ended => {
+            Phase::Security(_) | Phase::Handshake(_) | Phase::Muxer(_) | Phase::Ended => {
                 self.phase = Phase::Ended
             }
         }
@@ -584,7 +378,7 @@ impl ByteMux {
         };
         let session = match &self.phase {
             Phase::Open { session, .. } => session.poll_timeout(),
-            Phase::Security(_) | Phase::Noise(_) | Phase::Muxer(_) | Phase::Ended => None,
+            Phase::Security(_) | Phase::Handshake(_) | Phase::Muxer(_) | Phase::Ended => None,
         };
         let release = self.release_at.map(|at| Deadline::new(at, DeadlineReason::Idle));
         Deadline::earlier(own, Deadline::earlier(session, release))
@@ -593,7 +387,7 @@ impl ByteMux {
     fn handshake_deadline(&self) -> Option<Deadline> {
         match &self.phase {
             Phase::Open { unanswered: None, .. } | Phase::Ended => None,
-            Phase::Security(_) | Phase::Noise(_) | Phase::Muxer(_) | Phase::Open { .. } => {
+            Phase::Security(_) | Phase::Handshake(_) | Phase::Muxer(_) | Phase::Open { .. } => {
                 Some(Deadline::new(
                     self.started_at.saturating_add(self.config.handshake_timeout),
                     DeadlineReason::Handshake,
@@ -602,7 +396,7 @@ impl ByteMux {
         }
     }
 
-    fn use_buffers(&mut self) {
+    pub(super) fn use_buffers(&mut self) {
         self.active = true;
         if self.release_at.is_none() {
             self.release_at = Some(self.clock.now().saturating_add(self.config.buffer_idle));
@@ -617,6 +411,9 @@ impl ByteMux {
             self.release_at = None;
             self.recv.release();
             self.send.release();
+            if let Some(opener) = &mut self.opener {
+                opener.release();
+            }
             if self.events.is_empty() {
                 self.events = VecDeque::new();
             }
@@ -624,14 +421,5 @@ impl ByteMux {
                 session.release();
             }
         }
-    }
-}
-
-/// The wrong peer is a reason of its own.
-fn noise_reason(error: NoiseError) -> CloseReason {
-    if let NoiseError::WrongPeer { expected, found } = error {
-        CloseReason::WrongPeer { expected, found }
-    } else {
-        CloseReason::Noise(error)
     }
 }

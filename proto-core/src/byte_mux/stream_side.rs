@@ -15,14 +15,14 @@ impl ByteMux {
     fn session(&self) -> Option<&Yamux> {
         match &self.phase {
             Phase::Open { session, .. } => Some(session),
-            Phase::Security(_) | Phase::Noise(_) | Phase::Muxer(_) | Phase::Ended => None,
+            Phase::Security(_) | Phase::Handshake(_) | Phase::Muxer(_) | Phase::Ended => None,
         }
     }
 
     fn session_mut(&mut self) -> Option<&mut Yamux> {
         match &mut self.phase {
             Phase::Open { session, .. } => Some(session),
-            Phase::Security(_) | Phase::Noise(_) | Phase::Muxer(_) | Phase::Ended => None,
+            Phase::Security(_) | Phase::Handshake(_) | Phase::Muxer(_) | Phase::Ended => None,
         }
     }
 
@@ -68,7 +68,7 @@ impl Mux for ByteMux {
         }
         match &mut self.phase {
             Phase::Open { session, .. } => session.write(stream, data, &mut self.send),
-            Phase::Security(_) | Phase::Noise(_) | Phase::Muxer(_) | Phase::Ended => {
+            Phase::Security(_) | Phase::Handshake(_) | Phase::Muxer(_) | Phase::Ended => {
                 Err(WriteError::UnknownStream)
             }
         }

@@ -1,14 +1,13 @@
 //! From the first byte to a secured, multiplexed session.
 
-use crate::multistream::{Dialer, Listener, NegotiationError, SupportedProtocols};
+use super::security::{Handshake, Offer};
+use crate::close::CloseReason;
+use crate::multistream::{Dialer, Listener, Proposals};
 use crate::mux::Role;
-use crate::noise::Handshake;
 use crate::protocol::ProtocolId;
 use crate::send_buffer::SendBuffer;
 use crate::yamux::Yamux;
 
-/// The one security protocol so far.
-pub(super) const NOISE: &str = "/noise";
 /// The one muxer so far.
 pub(super) const YAMUX: &str = "/yamux/1.0.0";
 
@@ -18,68 +17,86 @@ pub(super) enum Phase {
     /// Agreeing on the security protocol.
     Security(Box<SecurityPhase>),
     /// Shaking hands.
-    Noise(Box<Handshake>),
+    Handshake(Handshake),
     /// The listener waits for the muxer's proposal.
-    Muxer(Negotiation),
+    Muxer(Listener),
     /// The connection ended before it had streams.
     Ended,
     /// Streams. A dialer that proposed the muxer without waiting for the answer still waits for it.
     Open { session: Box<Yamux>, unanswered: Option<Box<Dialer>> },
 }
 
-/// A negotiation, with the handshake that an optimistic dialer has already begun behind it.
+/// The negotiation of the security protocol.
 pub(super) struct SecurityPhase {
-    pub(super) negotiation: Negotiation,
-    pub(super) handshake: Box<Handshake>,
+    negotiation: Negotiation,
+    offer: Offer,
+    /// What an optimistic dialer has begun behind its proposal.
+    begun: Option<Handshake>,
 }
 
 /// One side of multistream-select.
-pub(super) enum Negotiation {
+enum Negotiation {
     Dialer(Dialer),
     Listener(Listener),
 }
 
-impl Negotiation {
-    /// Proposes, or waits for the proposal of, one protocol.
-    pub(super) fn of(role: Role, protocol: &'static str) -> Self {
-        match role {
-            Role::Dialer => Negotiation::Dialer(Dialer::new(ProtocolId::well_known(protocol))),
+impl SecurityPhase {
+    /// A listener waits for proposals. A dialer proposes; a lone proposal and the first handshake
+    /// message leave together.
+    pub(super) fn start(offer: Offer, out: &mut SendBuffer) -> Result<Self, CloseReason> {
+        let protocols = offer.protocols();
+        let preferred = protocols.first().ok_or(CloseReason::NoSecurity)?;
+        let mut begun = None;
+        let negotiation = match offer.role {
             Role::Listener => Negotiation::Listener(Listener::new()),
+            Role::Dialer => {
+                let proposals =
+                    Proposals::try_from(&protocols[..]).map_err(|_| CloseReason::NoSecurity)?;
+                let mut dialer = Dialer::new(proposals);
+                out.append_with(|bytes| dialer.start(bytes));
+                if dialer.is_optimistic() {
+                    begun = offer.begin(preferred);
+                }
+                Negotiation::Dialer(dialer)
+            }
+        };
+        if let Some(handshake) = &mut begun {
+            out.append_with(|bytes| handshake.transmit(bytes));
         }
+        Ok(SecurityPhase { negotiation, offer, begun })
     }
 
-    /// Takes bytes, and returns how many, and whether `protocol` is agreed on.
+    /// Takes bytes, and returns how many, and the handshake once it is agreed which one.
     pub(super) fn handle(
         &mut self,
         input: &[u8],
-        protocol: &'static str,
         out: &mut SendBuffer,
-    ) -> Result<(usize, bool), NegotiationError> {
-        let step = out.append_with(|bytes| match self {
-            Negotiation::Dialer(dialer) => dialer.handle(input, bytes),
-            Negotiation::Listener(listener) => listener.handle(input, &Only(protocol), bytes),
-        })?;
-        Ok((step.consumed, step.agreed.is_some()))
-    }
-
-    /// Lets a dialer propose; a listener waits for that.
-    pub(super) fn start(&mut self, out: &mut SendBuffer) {
-        match self {
-            Negotiation::Dialer(dialer) => out.append_with(|bytes| dialer.start(bytes)),
-            Negotiation::Listener(_) => {}
-        }
+    ) -> Result<(usize, Option<Handshake>), CloseReason> {
+        let step = out
+            .append_with(|bytes| match &mut self.negotiation {
+                Negotiation::Dialer(dialer) => dialer.handle(input, bytes),
+                Negotiation::Listener(listener) => {
+                    listener.handle(input, &self.offer.protocols()[..], bytes)
+                }
+            })
+            .map_err(CloseReason::Multistream)?;
+        let Some(protocol) = step.agreed else { return Ok((step.consumed, None)) };
+        let begun = self.begun.take().or_else(|| self.offer.begin(&protocol));
+        let mut handshake = begun.ok_or(CloseReason::NoSecurity)?;
+        out.append_with(|bytes| handshake.transmit(bytes));
+        Ok((step.consumed, Some(handshake)))
     }
 }
 
-/// A choice of one.
-struct Only(&'static str);
-
-impl SupportedProtocols for Only {
-    fn find(&self, name: &str) -> Option<ProtocolId> {
-        (name == self.0).then(|| ProtocolId::well_known(self.0))
-    }
-
-    fn for_each(&self, visit: &mut dyn FnMut(&ProtocolId)) {
-        visit(&ProtocolId::well_known(self.0));
-    }
+/// Takes bytes for the negotiation of the muxer, and returns how many, and whether it is agreed on.
+pub(super) fn negotiate_muxer(
+    listener: &mut Listener,
+    input: &[u8],
+    out: &mut SendBuffer,
+) -> Result<(usize, bool), CloseReason> {
+    let supported = [ProtocolId::well_known(YAMUX)];
+    let step = out
+        .append_with(|bytes| listener.handle(input, &supported[..], bytes))
+        .map_err(CloseReason::Multistream)?;
+    Ok((step.consumed, step.agreed.is_some()))
 }

@@ -2,10 +2,10 @@
 
 use super::entry::{Entry, Phase};
 use super::machine::{Admission, Connection};
+use crate::byte_mux::MAX_RECORD_BYTES;
 use crate::mailbox::lease::{DEFAULT_WINDOW_LEASE_BYTES, MAX_STREAM_WINDOW_BYTES};
 use crate::mailbox::{Lease, StreamEnd};
 use crate::mux::{MuxLimits, StreamId};
-use crate::noise::MAX_RECORD_BYTES;
 use crate::time::{Deadline, DeadlineReason, Timestamp};
 use crate::yamux::INITIAL_WINDOW_BYTES;
 
@@ -142,7 +142,7 @@ impl Connection {
     fn is_stalled(&mut self) -> bool {
         let Some(applied) = self.limits.applied else { return false };
         let unread = self.transport.mux().window_use().unread_bytes;
-        unread.saturating_add(MAX_RECORD_BYTES as u64 + 2) > applied.receive_budget_bytes
+        unread.saturating_add(MAX_RECORD_BYTES as u64) > applied.receive_budget_bytes
     }
 
     fn report_usage(&mut self, now: Timestamp) {

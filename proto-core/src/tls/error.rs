@@ -4,6 +4,7 @@ use libp2p_identity::PeerId;
 use serde::{Deserialize, Serialize};
 
 use super::certificate::CertificateError;
+use super::engine::negotiation::alert_name;
 
 /// Why a handshake failed. A handshake that failed once answers every call with the same error.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,7 +53,9 @@ impl core::fmt::Display for TlsError {
             TlsError::WrongPeer { expected, found } => {
                 write!(f, "expected peer {expected}, found {found}")
             }
-            TlsError::Alert(code) => write!(f, "tls alert {code} from the remote"),
+            TlsError::Alert(code) => {
+                write!(f, "tls alert {code} ({:?}) from the remote", alert_name(*code))
+            }
             TlsError::Closed => f.write_str("closed during the tls handshake"),
             TlsError::NoCommonProtocol => f.write_str("tls: no application protocol in common"),
             TlsError::Incompatible => f.write_str("tls: nothing in common"),

@@ -30,8 +30,17 @@ impl TlsIdentity {
         let key = CertificateKey::new(&mut rng);
         let certificate = certificate::make(identity.keypair(), &key, &mut rng)
             .map_err(|_| IdentityError::of_signing(identity.keypair()))?;
+        Ok(TlsIdentity::with_certificate(identity.peer_id(), certificate, key))
+    }
+
+    /// One that shows this certificate, in DER, and signs with this key.
+    pub(super) fn with_certificate(
+        peer_id: PeerId,
+        certificate: Vec<u8>,
+        key: CertificateKey,
+    ) -> TlsIdentity {
         let base = Base::new(certificate, CertificateSigner(key.into_signing()));
-        Ok(TlsIdentity(Arc::new(Inner { peer_id: identity.peer_id(), base })))
+        TlsIdentity(Arc::new(Inner { peer_id, base }))
     }
 
     /// The peer id that the certificate vouches for.

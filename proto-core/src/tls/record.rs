@@ -23,6 +23,7 @@ use ring::aead::{
 use serde::{Deserialize, Serialize};
 
 use super::engine::key_schedule::{KeySchedule, NoKey, Suite, TrafficKey};
+use super::error::TlsError;
 use super::post_handshake::{Message, PostHandshake};
 use crate::mux::Role;
 
@@ -428,7 +429,7 @@ impl core::fmt::Display for RecordError {
             RecordError::TooShort(length) => write!(f, "tls record cut at {length} bytes"),
             RecordError::Type(kind) => write!(f, "tls record of type {kind}, which is not due"),
             RecordError::Forged => f.write_str("tls record is not authentic"),
-            RecordError::Alert(code) => write!(f, "tls alert {code} from the remote"),
+            RecordError::Alert(code) => write!(f, "{}", TlsError::Alert(*code)),
             RecordError::Malformed => f.write_str("malformed tls message"),
             RecordError::TooManyMessages => f.write_str("tls handshake messages without end"),
             RecordError::Ended => f.write_str("the tls session is at its end"),

@@ -11,8 +11,9 @@ use bytes::{Buf, Bytes, BytesMut};
 use super::pinned::PinnedBlocks;
 use crate::recv_buffer::BlockId;
 
-/// Pieces of at least this many bytes are handed out as slices of the receive block.
-pub const MIN_SLICE_BYTES: usize = 16 * 1024;
+/// Pieces of at least this many bytes are handed out as slices of the receive block. A record of TLS
+/// holds 16 KiB with the frames' headers: those that are full, or nearly so, should pass.
+pub const MIN_SLICE_BYTES: usize = 15 * 1024;
 
 /// The largest buffer that small pieces are gathered in, in bytes.
 const MAX_GATHER_BYTES: usize = 16 * 1024;

@@ -1,10 +1,12 @@
 //! Two connections joined in memory, in virtual time.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
+#![allow(dead_code, unreachable_pub, unused_imports, reason = "each test file uses a part of it")]
+
+mod shaking;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use sanspeer_core::byte_mux::{ByteMux, ByteMuxConfig, StreamLayer};
+use sanspeer_core::byte_mux::{ByteMux, ByteMuxConfig, Security, StreamLayer};
 use sanspeer_core::close::CloseReason;
 use sanspeer_core::connection::{
     Connection, ConnectionConfig, ConnectionEvent, ConnectionSetup, NodeRoom,
@@ -15,6 +17,9 @@ use sanspeer_core::mux::{Mux, MuxEvent, ReadError, Role, StreamId, WriteError};
 use sanspeer_core::protocol::ProtocolId;
 use sanspeer_core::rng::{Rng, Seed};
 use sanspeer_core::time::Timestamp;
+use sanspeer_core::tls::TlsIdentity;
+
+pub use shaking::{Hand, Records, Shaking, sent, shake};
 
 /// A protocol of the application's in every test.
 pub const ECHO: &str = "/test/echo/1.0.0";
@@ -34,6 +39,43 @@ pub fn table() -> ProtocolTable {
         Owner::Node { max_frame_bytes: MAX_FRAME },
         u32::MAX,
     )
+}
+
+/// 2027-01-15.
+pub const NOW: u64 = 1_800_000_000;
+
+/// A security protocol that an end offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Secured {
+    Noise,
+    Tls,
+}
+
+/// Each security protocol alone.
+pub const SECURED: [Secured; 2] = [Secured::Noise, Secured::Tls];
+
+impl Secured {
+    /// Its id in multistream-select.
+    pub fn protocol(self) -> &'static str {
+        match self {
+            Secured::Noise => "/noise",
+            Secured::Tls => "/tls/1.0.0",
+        }
+    }
+
+    /// How many bytes the header of its records takes, of which the last two are a length.
+    pub fn header_bytes(self) -> usize {
+        match self {
+            Secured::Noise => 2,
+            Secured::Tls => 5,
+        }
+    }
+}
+
+/// The certificate of the end whose seed this is.
+pub fn tls_identity(seed: u64) -> TlsIdentity {
+    let seed = Seed::from_u64(seed);
+    TlsIdentity::new(&Identity::ed25519(&seed), &seed).expect("an Ed25519 key signs")
 }
 
 /// How the transport cuts bytes.
@@ -103,11 +145,44 @@ impl End {
         config: ConnectionConfig,
         layer: Option<Box<dyn StreamLayer>>,
     ) -> Self {
+        End::offering(role, seed, expected_peer, config, layer, &[Secured::Noise])
+    }
+
+    /// One that offers these, the preferred first.
+    pub fn offering(
+        role: Role,
+        seed: u64,
+        expected_peer: Option<PeerId>,
+        config: ConnectionConfig,
+        layer: Option<Box<dyn StreamLayer>>,
+        offer: &[Secured],
+    ) -> Self {
+        let (identity, certificate) =
+            (Identity::ed25519(&Seed::from_u64(seed)), tls_identity(seed));
+        let offer: Vec<_> = offer
+            .iter()
+            .map(|secured| match secured {
+                Secured::Noise => Security::Noise(&identity),
+                Secured::Tls => Security::Tls { identity: &certificate, unix_seconds: NOW },
+            })
+            .collect();
+        End::with_security(role, seed, expected_peer, config, layer, &offer)
+    }
+
+    /// One that offers anything.
+    pub fn with_security(
+        role: Role,
+        seed: u64,
+        expected_peer: Option<PeerId>,
+        config: ConnectionConfig,
+        layer: Option<Box<dyn StreamLayer>>,
+        security: &[Security<'_>],
+    ) -> Self {
         let seed = Seed::from_u64(seed);
         let identity = Identity::ed25519(&seed);
         let setup = ConnectionSetup {
             role,
-            identity: &identity,
+            security,
             seed: seed.derive("connection", 7),
             expected_peer,
             layer,
@@ -264,12 +339,28 @@ impl Pair {
         Pair { dialer, listener, now: Timestamp::ZERO }
     }
 
+    /// A pair of which each end offers these.
+    pub fn offering(seed: u64, dialer: &[Secured], listener: &[Secured]) -> Self {
+        let end = |role, seed, expected, offer| {
+            End::offering(role, seed, expected, ConnectionConfig::default(), None, offer)
+        };
+        let listener = end(Role::Listener, 2 * seed + 1, None, listener);
+        let expected = Some(listener.identity.peer_id());
+        let dialer = end(Role::Dialer, 2 * seed, expected, dialer);
+        Pair { dialer, listener, now: Timestamp::ZERO }
+    }
+
     /// A pair whose streams run.
     pub fn established(seed: u64) -> Self {
-        let mut pair = Pair::new(seed);
+        Pair::established_over(seed, Secured::Noise)
+    }
+
+    /// The same, secured by this.
+    pub fn established_over(seed: u64, secured: Secured) -> Self {
+        let mut pair = Pair::offering(seed, &[secured], &[secured]);
         pair.run();
-        assert!(pair.dialer.connection.peer().is_some());
-        assert!(pair.listener.connection.peer().is_some());
+        assert!(pair.dialer.connection.peer().is_some(), "{:?}", pair.dialer.closed());
+        assert!(pair.listener.connection.peer().is_some(), "{:?}", pair.listener.closed());
         pair
     }
 
@@ -359,7 +450,7 @@ impl Remote {
         let identity = Identity::ed25519(&seed);
         let setup = ConnectionSetup {
             role,
-            identity: &identity,
+            security: &[Security::Noise(&identity)],
             seed: seed.derive("connection", 7),
             expected_peer: None,
             layer: None,

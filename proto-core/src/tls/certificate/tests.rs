@@ -1,6 +1,7 @@
 use super::*;
 use crate::identity::Identity;
 use crate::rng::Seed;
+use crate::tls::TlsIdentity;
 
 const NOW: u64 = 1_800_000_000;
 
@@ -36,6 +37,30 @@ impl Draft {
 
     fn verify(&self) -> Result<PublicKey, CertificateError> {
         verify(&self.der(), NOW)
+    }
+}
+
+impl TlsIdentity {
+    /// One whose identity vouches for another key than the certificate's.
+    pub(crate) fn vouching_for_another_key(identity: &Identity) -> Self {
+        let other = CertificateKey::new(&mut Seed::from_u64(8).rng());
+        let message = signed_bytes(&other.subject_public_key_info());
+        let draft = Draft::with(identity.keypair(), &message);
+        TlsIdentity::with_certificate(identity.peer_id(), draft.der(), draft.key)
+    }
+
+    /// One with the certificate of `other`, and not its key.
+    pub(crate) fn with_stolen_certificate(other: &TlsIdentity) -> Self {
+        let key = CertificateKey::new(&mut Seed::from_u64(8).rng());
+        TlsIdentity::with_certificate(other.peer_id(), other.certificate().to_vec(), key)
+    }
+
+    /// One whose certificate was valid until 1975.
+    pub(crate) fn expired(identity: &Identity) -> Self {
+        let mut draft = Draft::with(identity.keypair(), &[]);
+        draft.params.not_before = date_time_ymd(1970, 1, 1);
+        draft.params.not_after = date_time_ymd(1975, 1, 1);
+        TlsIdentity::with_certificate(identity.peer_id(), draft.der(), draft.key)
     }
 }
 

@@ -203,6 +203,11 @@ pub(super) fn reason(error: &Error) -> TlsError {
     }
 }
 
+/// What RFC 8446, section 6 calls the alert with this code.
+pub(in crate::tls) fn alert_name(code: u8) -> impl core::fmt::Debug {
+    AlertDescription::from(code)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,6 +4,15 @@ use crate::rng::Seed;
 use crate::tls::{Handshake, HandshakeConfig, Secured, TlsIdentity};
 use proptest::prelude::*;
 
+impl Sealer {
+    /// Changes the key as `update_key` does, and asks the remote to do so too.
+    pub(crate) fn ask_for_update(&mut self, out: &mut Vec<u8>) {
+        let next = self.shared.next(KeySchedule::next_sealing).unwrap();
+        self.append(HANDSHAKE, &[24, 0, 0, 1, 1], out).unwrap();
+        self.cipher = Cipher::new(next);
+    }
+}
+
 /// Both sides of one session.
 fn session() -> (Secured, Secured) {
     let identity = |number| {
