@@ -8,14 +8,14 @@ use futures_channel::oneshot;
 use multiaddr::Multiaddr;
 use sanspeer_core::identity::PeerId;
 use sanspeer_core::node::{
-    Answer, Command, CommandError, ConnectionId, ListenerId, Node, PeerSummary,
+    Answer, Command, CommandError, ConnectionId, ListenerId, PeerSummary,
 };
 use sanspeer_core::protocol::ProtocolId;
 use sanspeer_core::time::Timestamp;
 use sanspeer_core::tls::TlsIdentity;
 
 use crate::acceptor::{Acceptor, Acceptors};
-use crate::config::{Config, random_seed};
+use crate::config::{Config, make_node, random_seed};
 use crate::connection::link::Link;
 use crate::control::inbox::{Inbox, Reply, Reports, Request};
 use crate::control::task::ControlTask;
@@ -77,10 +77,8 @@ pub fn start<R: Runtime>(runtime: R, config: Config) -> Result<Handle, StartErro
     let (routes, subscribers) = (Arc::<Routes>::default(), Arc::<Subscribers>::default());
     let peer_id = config.identity.peer_id();
     let now = shared.runtime.now();
-    let mut node = Node::new(config.node, config.identity, seed.derive("node", 0), now);
-    for protocol in config.protocols {
-        node.add_protocol(protocol).map_err(StartError::Protocol)?;
-    }
+    let node = make_node(config.node, config.identity, &seed, config.protocols, now)
+        .map_err(StartError::Protocol)?;
     let clock = shared.runtime.clone();
     let handle = Handle {
         core: Arc::new(Core {
@@ -93,7 +91,7 @@ pub fn start<R: Runtime>(runtime: R, config: Config) -> Result<Handle, StartErro
         }),
     };
     let runtime = shared.runtime.clone();
-    let log = config.log.map(NodeLog::new);
+    let log = config.log.map(|writer| NodeLog::new(writer, now));
     runtime.spawn(ControlTask::new(node, shared, routes, subscribers, config.quic, log));
     Ok(handle)
 }

@@ -136,9 +136,12 @@ pub async fn wait_for<T>(events: &mut Events, wanted: impl Fn(&NodeEvent) -> Opt
 /// Lets other tasks run until `holds`.
 pub async fn until<R: Runtime>(runtime: &R, mut holds: impl FnMut() -> bool) {
     while !holds() {
-        // Long enough to be no busy loop; how long does not matter.
-        let at = runtime.now().saturating_add(Duration::from_millis(5));
-        let mut timer = runtime.sleep_until(at);
-        poll_fn(|cx| timer.poll_due(cx)).await;
+        a_moment(runtime).await;
     }
+}
+
+/// Long enough to be no busy loop; how long does not matter.
+pub async fn a_moment<R: Runtime>(runtime: &R) {
+    let mut timer = runtime.sleep_until(runtime.now().saturating_add(Duration::from_millis(5)));
+    poll_fn(|cx| timer.poll_due(cx)).await;
 }
