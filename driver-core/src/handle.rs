@@ -7,9 +7,7 @@ use bytes::Bytes;
 use futures_channel::oneshot;
 use multiaddr::Multiaddr;
 use sanspeer_core::identity::PeerId;
-use sanspeer_core::node::{
-    Answer, Command, CommandError, ConnectionId, ListenerId, PeerSummary,
-};
+use sanspeer_core::node::{Answer, Command, CommandError, ConnectionId, ListenerId, PeerSummary};
 use sanspeer_core::protocol::ProtocolId;
 use sanspeer_core::time::Timestamp;
 use sanspeer_core::tls::TlsIdentity;
@@ -108,10 +106,11 @@ impl Handle {
         &self,
         address: Multiaddr,
     ) -> Result<(ListenerId, Multiaddr), RequestError> {
-        match self.request(Command::Listen(address)).await? {
-            Answer::Listening { listener, address } => Ok((listener, address)),
-            answer => Err(unexpected(answer)),
-        }
+        let answer = self.request(Command::Listen(address)).await?;
+        let Answer::Listening { listener, address } = answer else {
+            return Err(unexpected(&answer));
+        };
+        Ok((listener, address))
     }
 
     /// Stops listening. Connections stay.
@@ -140,10 +139,11 @@ impl Handle {
         peer: Option<PeerId>,
         addresses: Vec<Multiaddr>,
     ) -> Result<(PeerId, ConnectionId), RequestError> {
-        match self.request(Command::Connect { peer, addresses }).await? {
-            Answer::Connected { peer, connection } => Ok((peer, connection)),
-            answer => Err(unexpected(answer)),
-        }
+        let answer = self.request(Command::Connect { peer, addresses }).await?;
+        let Answer::Connected { peer, connection } = answer else {
+            return Err(unexpected(&answer));
+        };
+        Ok((peer, connection))
     }
 
     /// Ends every connection of a peer, and returns when the last is over.
@@ -178,8 +178,7 @@ impl Handle {
         link: &Arc<Link>,
         protocols: &[ProtocolId],
     ) -> Result<AppStream, OpenStreamError> {
-        let mut stream =
-            poll_fn(|cx| link.poll_open(cx, (self.core.now)(), protocols)).await?;
+        let mut stream = poll_fn(|cx| link.poll_open(cx, (self.core.now)(), protocols)).await?;
         poll_fn(|cx| stream.poll_opened(cx)).await.map_err(OpenStreamError::Refused)?;
         Ok(stream)
     }
@@ -197,18 +196,18 @@ impl Handle {
 
     /// Who is connected, in the order of their ids.
     pub async fn peers(&self) -> Result<Vec<PeerSummary>, RequestError> {
-        match self.request(Command::Peers).await? {
-            Answer::Peers(peers) => Ok(peers),
-            answer => Err(unexpected(answer)),
-        }
+        let answer = self.request(Command::Peers).await?;
+        let Answer::Peers(peers) = answer else { return Err(unexpected(&answer)) };
+        Ok(peers)
     }
 
     /// Our addresses.
     pub async fn addresses(&self) -> Result<Addresses, RequestError> {
-        match self.request(Command::Addresses).await? {
-            Answer::Addresses { listening, external } => Ok(Addresses { listening, external }),
-            answer => Err(unexpected(answer)),
-        }
+        let answer = self.request(Command::Addresses).await?;
+        let Answer::Addresses { listening, external } = answer else {
+            return Err(unexpected(&answer));
+        };
+        Ok(Addresses { listening, external })
     }
 
     /// Remembers addresses of a peer.
@@ -237,10 +236,9 @@ impl Handle {
 
     /// A command of one of Node's protocols, in its own encoding.
     pub async fn protocol(&self, name: &str, command: Bytes) -> Result<Bytes, RequestError> {
-        match self.request(Command::Protocol { name: name.to_owned(), command }).await? {
-            Answer::Protocol(reply) => Ok(reply),
-            answer => Err(unexpected(answer)),
-        }
+        let answer = self.request(Command::Protocol { name: name.to_owned(), command }).await?;
+        let Answer::Protocol(reply) = answer else { return Err(unexpected(&answer)) };
+        Ok(reply)
     }
 
     /// The events from now on.
@@ -258,10 +256,7 @@ impl Handle {
     /// Asks Node for anything.
     pub async fn request(&self, command: Command) -> Result<Answer, RequestError> {
         let (reply, answer) = oneshot::channel();
-        self.core
-            .inbox
-            .push_request(Request { command, reply: Reply::Task(reply) })
-            .map_err(|_| RequestError::NodeGone)?;
+        self.core.inbox.push_request(Request { command, reply: Reply::Task(reply) });
         match answer.await {
             Ok(Answer::Failed(error)) => Err(RequestError::Failed(error)),
             Ok(answer) => Ok(answer),
@@ -275,14 +270,15 @@ impl Handle {
 }
 
 /// Node answers each command in its own way, which a debug build checks.
-fn unexpected(answer: Answer) -> RequestError {
+fn unexpected(answer: &Answer) -> RequestError {
     debug_assert!(false, "{answer:?}");
     RequestError::Failed(CommandError::Unknown)
 }
 
 impl Drop for Core {
     fn drop(&mut self) {
-        let _ = self.inbox.push_request(Request { command: Command::Shutdown, reply: Reply::Nobody });
+        let _ =
+            self.inbox.push_request(Request { command: Command::Shutdown, reply: Reply::Nobody });
     }
 }
 

@@ -47,6 +47,6 @@ pub use error::{OpenStreamError, RequestError, StartError};
 pub use events::{Event, Events};
 pub use handle::{Addresses, Handle, start};
 pub use multiaddr::Multiaddr;
-pub use sanspeer_core;
 pub use network::PolledHandle;
+pub use sanspeer_core;
 pub use stream::AppStream;

@@ -223,7 +223,9 @@ mod tests {
     use sanspeer_core::identity::Identity;
     use sanspeer_core::mailbox::ToNode;
     use sanspeer_core::mux::Role;
-    use sanspeer_core::node::{ArrivalId, Command, CommandId, ConnectionId, ListenerId, NodeConfig};
+    use sanspeer_core::node::{
+        ArrivalId, Command, CommandId, ConnectionId, ListenerId, NodeConfig,
+    };
     use sanspeer_core::rng::Seed;
 
     use super::*;

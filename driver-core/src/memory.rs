@@ -54,7 +54,8 @@ struct Backlog {
 
 /// Connects to whoever listens on `number`.
 pub fn connect(number: u64) -> io::Result<MemoryStream> {
-    let backlog = lock(&LISTENERS).get(&number).map(Arc::clone).ok_or(ErrorKind::ConnectionRefused)?;
+    let backlog =
+        lock(&LISTENERS).get(&number).map(Arc::clone).ok_or(ErrorKind::ConnectionRefused)?;
     let (ours, theirs) = pair();
     let waker = {
         let mut backlog = lock(&backlog);

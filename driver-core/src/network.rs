@@ -9,9 +9,7 @@ use bytes::Bytes;
 use sanspeer_core::application::{AppEvent, InboundStream, Network, StreamOpenError};
 use sanspeer_core::identity::PeerId;
 use sanspeer_core::mux::{ReadError, ResetCode, WriteError};
-use sanspeer_core::node::{
-    Answer, Command, CommandError, CommandId, ConnectionId, NodeEvent, StreamRef,
-};
+use sanspeer_core::node::{Command, CommandId, ConnectionId, NodeEvent, StreamRef};
 use sanspeer_core::protocol::ProtocolId;
 use sanspeer_core::time::Timestamp;
 
@@ -123,14 +121,12 @@ impl Network for PolledHandle {
                 self.acceptors.insert(protocol.clone(), acceptor);
             }
         }
-        let removed = match &command {
-            Command::RemoveProtocol(protocol) => self.acceptors.remove(protocol),
-            _ => None,
-        };
-        let reply = Reply::Observer(Arc::clone(&self.observer), id);
-        if let Err(request) = self.handle.core.inbox.push_request(Request { command, reply }) {
-            request.reply.send(Answer::Failed(CommandError::ShuttingDown));
+        let mut removed = None;
+        if let Command::RemoveProtocol(protocol) = &command {
+            removed = self.acceptors.remove(protocol);
         }
+        let reply = Reply::Observer(Arc::clone(&self.observer), id);
+        self.handle.core.inbox.push_request(Request { command, reply });
         // Behind the request, which would otherwise find the protocol gone.
         drop(removed);
         id
@@ -196,12 +192,7 @@ impl Network for PolledHandle {
         result
     }
 
-    fn write(
-        &mut self,
-        _now: Timestamp,
-        at: StreamRef,
-        data: &[u8],
-    ) -> Result<usize, WriteError> {
+    fn write(&mut self, _now: Timestamp, at: StreamRef, data: &[u8]) -> Result<usize, WriteError> {
         let stream = self.streams.get_mut(&at).ok_or(WriteError::UnknownStream)?;
         let cx = Context::from_waker(Waker::noop());
         PolledHandle::at_once(stream.poll_write(&cx, data), WriteError::Blocked)

@@ -101,8 +101,6 @@ pub trait TcpListener: Send + Unpin + 'static {
 
     /// The next connection, and where it comes from. It sends small writes at once
     /// (`TCP_NODELAY`).
-    fn poll_accept(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<(Self::Stream, SocketAddr)>>;
+    fn poll_accept(&mut self, cx: &mut Context<'_>)
+    -> Poll<io::Result<(Self::Stream, SocketAddr)>>;
 }

@@ -64,8 +64,7 @@ impl<R: Runtime> Shared<R> {
             })
             .collect();
         let seed = self.seed.derive("connection", id.0);
-        let setup =
-            ConnectionSetup { role, security: &security, seed, expected_peer, layer: None };
+        let setup = ConnectionSetup { role, security: &security, seed, expected_peer, layer: None };
         let config = Arc::clone(&self.connection);
         let connection = Connection::new(setup, config, self.runtime.now());
         let link = Link::new(id, connection, Arc::clone(&self.inbox));

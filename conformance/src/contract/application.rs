@@ -42,19 +42,19 @@ async fn next<T>(
 }
 
 fn answer_to(asked: CommandId) -> impl Fn(&AppEvent) -> Option<Answer> {
-    move |event| match event {
-        AppEvent::Answer { id, answer } if *id == asked => Some(answer.clone()),
-        _ => None,
+    move |event| {
+        let AppEvent::Answer { id, answer } = event else { return None };
+        (*id == asked).then(|| answer.clone())
     }
 }
 
 fn moved(event: &AppEvent) -> Option<StreamRef> {
-    match event {
-        AppEvent::Readable(stream) | AppEvent::Writable(stream) | AppEvent::Finished(stream) => {
-            Some(*stream)
-        }
-        _ => None,
-    }
+    let (AppEvent::Readable(stream) | AppEvent::Writable(stream) | AppEvent::Finished(stream)) =
+        event
+    else {
+        return None;
+    };
+    Some(*stream)
 }
 
 /// Answers one stream with what it says.
@@ -69,13 +69,17 @@ async fn echo_one(network: &mut PolledHandle) {
             match network.read(Timestamp::ZERO, stream, 10_000) {
                 Ok(bytes) if bytes.is_empty() => break,
                 Ok(bytes) => unsent = bytes.to_vec(),
-                Err(ReadError::Blocked) => assert_eq!(next(network, &mut passed, moved).await, stream),
+                Err(ReadError::Blocked) => {
+                    assert_eq!(next(network, &mut passed, moved).await, stream)
+                }
                 Err(error) => panic!("{error}"),
             }
         } else {
             match network.write(Timestamp::ZERO, stream, &unsent) {
                 Ok(n) => drop(unsent.drain(..n)),
-                Err(WriteError::Blocked) => assert_eq!(next(network, &mut passed, moved).await, stream),
+                Err(WriteError::Blocked) => {
+                    assert_eq!(next(network, &mut passed, moved).await, stream)
+                }
                 Err(error) => panic!("{error}"),
             }
         }
@@ -183,7 +187,7 @@ pub async fn eight_nodes_replay_to_the_same_digests<R: Runtime>(runtime: R) {
             addresses.iter().filter_map(move |address| {
                 let peer = sanspeer_core::address::peer_of(address)?;
                 // Each pair once, from the side that is smaller.
-                (node.peer_id() < peer).then(|| async move {
+                (node.peer_id() < peer).then_some(async move {
                     node.dial(address.clone()).await.expect("a connection");
                     let stream = node.open_stream(peer, &[protocol(ECHO)]).await.expect("a stream");
                     assert_eq!(exchange(stream, b"hello").await, b"hello");

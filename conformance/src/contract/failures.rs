@@ -13,8 +13,7 @@ use sanspeer_driver::{Handle, Multiaddr, RequestError};
 
 use super::world::{ECHO, echo, exchange, in_time, listen, node, pattern, protocol, wait_for};
 
-const TRANSPORTS: [&str; 3] =
-    ["/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1", "/memory/0"];
+const TRANSPORTS: [&str; 3] = ["/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1", "/memory/0"];
 
 /// Why the only address of a dial failed.
 async fn dial_error(node: &Handle, address: Multiaddr) -> DialError {
@@ -47,12 +46,11 @@ pub async fn a_wrong_expected_peer_is_a_failed_dial<R: Runtime>(runtime: R) {
             let (_, address) = listen(&listener, transport).await;
             let nobody = Identity::ed25519(&Seed::from_u64(u64::MAX)).peer_id();
             let wrong = without_peer(&address).with_p2p(nobody).expect("no other peer in it");
-            match dial_error(&dialer, wrong).await {
-                DialError::Closed(CloseReason::WrongPeer { expected, found }) => {
-                    assert_eq!((*expected, *found), (nobody, listener.peer_id()));
-                }
-                other => panic!("{transport}: {other:?}"),
-            }
+            let error = dial_error(&dialer, wrong).await;
+            let DialError::Closed(CloseReason::WrongPeer { expected, found }) = error else {
+                panic!("{transport}: {error:?}");
+            };
+            assert_eq!((*expected, *found), (nobody, listener.peer_id()));
             assert_echoes(&dialer, &address).await;
         }
     })

@@ -11,8 +11,7 @@ use super::world::{
     ECHO, echo, exchange, in_time, listen, node, pair, pattern, protocol, until, wait_for,
 };
 
-const TRANSPORTS: [&str; 3] =
-    ["/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1", "/memory/0"];
+const TRANSPORTS: [&str; 3] = ["/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1", "/memory/0"];
 
 fn disconnected(event: &NodeEvent) -> Option<()> {
     matches!(event, NodeEvent::PeerDisconnected { .. }).then_some(())

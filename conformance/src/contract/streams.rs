@@ -2,6 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::io::ErrorKind;
+use std::slice;
 use std::task::Poll;
 
 use futures::future::join_all;
@@ -137,7 +138,7 @@ pub async fn a_dropped_stream_is_reset_and_a_finished_one_arrives<R: Runtime>(ru
         let (_, address) = listen(&listener, TCP).await;
         let peer = dialer.dial(address).await.expect("a connection");
 
-        let mut dropped = dialer.open_stream(peer, &[name.clone()]).await.expect("a stream");
+        let mut dropped = dialer.open_stream(peer, slice::from_ref(&name)).await.expect("a stream");
         dropped.write_all(b"begin").await.expect("room");
         let mut taken = acceptor.accept().await.expect("the stream");
         let mut begin = [0; 5];
@@ -173,7 +174,8 @@ pub async fn a_full_acceptor_loses_no_stream<R: Runtime>(runtime: R) {
         let count = MAX_QUEUED_STREAMS + 50;
         let mut streams = Vec::new();
         for number in 0..count {
-            let mut stream = dialer.open_stream(peer, &[name.clone()]).await.expect("a stream");
+            let mut stream =
+                dialer.open_stream(peer, slice::from_ref(&name)).await.expect("a stream");
             stream.write_all(&number.to_le_bytes()).await.expect("room");
             streams.push(stream);
         }

@@ -35,13 +35,7 @@ pub(crate) struct ByteWire<S> {
 
 impl<S: ByteStream> ByteWire<S> {
     pub(crate) fn new(stream: S) -> Self {
-        ByteWire {
-            stream,
-            more: false,
-            read_over: false,
-            write_failed: None,
-            hanging_up: None,
-        }
+        ByteWire { stream, more: false, read_over: false, write_failed: None, hanging_up: None }
     }
 
     /// With nothing left to read, a failure to write is the end.
@@ -64,6 +58,8 @@ impl<S: ByteStream> ByteWire<S> {
 }
 
 impl<S: ByteStream> Wire for ByteWire<S> {
+    const STOPS_AT_ONCE: bool = false;
+
     fn prepare(&mut self) {}
 
     fn receive(
@@ -87,10 +83,8 @@ impl<S: ByteStream> Wire for ByteWire<S> {
         // None while too much is unread, or the connection is ending: then a read by the
         // application, or time, is what wakes the task.
         let Some(space) = connection.recv_buf() else {
-            return match self.give_up_writing(connection, now) {
-                Received::Nothing => Received::Paused,
-                received => received,
-            };
+            let received = self.give_up_writing(connection, now);
+            return if received == Received::Nothing { Received::Paused } else { received };
         };
         let room = space.len();
         match self.stream.try_read(space) {
@@ -141,7 +135,9 @@ impl<S: ByteStream> Wire for ByteWire<S> {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     match self.stream.poll_writable(cx) {
                         Poll::Ready(Ok(())) => {}
-                        Poll::Ready(Err(error)) => self.write_failed = Some(transport_failure(&error)),
+                        Poll::Ready(Err(error)) => {
+                            self.write_failed = Some(transport_failure(&error))
+                        }
                         Poll::Pending => break,
                     }
                 }
@@ -198,9 +194,5 @@ impl<S: ByteStream> Wire for ByteWire<S> {
 
     fn over_deadline(&self) -> Option<Timestamp> {
         self.hanging_up
-    }
-
-    fn stops_at_once(&self) -> bool {
-        self.hanging_up.is_none()
     }
 }

@@ -254,12 +254,7 @@ impl Link {
         Ok(self.opened(id, peer, protocols))
     }
 
-    fn opened(
-        self: &Arc<Self>,
-        id: StreamId,
-        peer: PeerId,
-        protocols: &[ProtocolId],
-    ) -> AppStream {
+    fn opened(self: &Arc<Self>, id: StreamId, peer: PeerId, protocols: &[ProtocolId]) -> AppStream {
         let lone = match protocols {
             [protocol] => Some(protocol.clone()),
             _ => {

@@ -109,12 +109,7 @@ impl QuicWire {
 }
 
 impl QuicWire {
-    fn send(
-        &mut self,
-        cx: &mut Context<'_>,
-        connection: &mut Connection,
-        now: Timestamp,
-    ) -> Sent {
+    fn send(&mut self, cx: &mut Context<'_>, connection: &mut Connection, now: Timestamp) -> Sent {
         if !self.send_blocked(cx) {
             return Sent::Nothing;
         }
@@ -132,6 +127,8 @@ impl QuicWire {
 }
 
 impl Wire for QuicWire {
+    const STOPS_AT_ONCE: bool = true;
+
     fn prepare(&mut self) {
         if self.taken.is_empty() {
             self.taken = self.datagrams.take();
@@ -182,10 +179,6 @@ impl Wire for QuicWire {
 
     fn over_deadline(&self) -> Option<Timestamp> {
         None
-    }
-
-    fn stops_at_once(&self) -> bool {
-        true
     }
 }
 

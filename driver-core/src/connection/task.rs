@@ -79,6 +79,7 @@ impl<R: Runtime, W: Wire> ConnectionTask<R, W> {
             moved |= received == Received::Something;
             if state.connection.poll_timeout().is_some_and(|deadline| deadline.at <= now) {
                 state.connection.handle_timeout(now);
+                moved = true;
             }
             let starved = state.take_events(self.link.id, room, &mut aftermath);
             sent = self.wire.transmit(cx, &mut state.connection, now);
@@ -154,7 +155,7 @@ impl<R: Runtime, W: Wire + Unpin> Future for ConnectionTask<R, W> {
         let this = self.get_mut();
         this.link.notify.begin_turn(cx);
         for _ in 0..MAX_ROUNDS {
-            if this.link.is_stopped() && this.wire.stops_at_once() {
+            if this.link.is_stopped() && (!this.over || W::STOPS_AT_ONCE) {
                 return Poll::Ready(());
             }
             match this.round(cx) {

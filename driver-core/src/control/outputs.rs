@@ -75,14 +75,13 @@ impl<R: Runtime> ControlTask<R> {
             Output::Dial { connection, address, peer } => self.dial(connection, &address, peer),
             Output::CancelDial(connection) => self.cancel(connection),
             Output::LookUp { lookup, address } => self.look_up(lookup, address),
-            Output::Connection { connection, message } => match self
-                .connections
-                .get_mut(&connection)
-            {
-                Some(Known::Running { link, .. }) => link.tell(message),
-                Some(Known::Expected { messages, .. }) => messages.push(message),
-                None => {}
-            },
+            Output::Connection { connection, message } => {
+                match self.connections.get_mut(&connection) {
+                    Some(Known::Running { link, .. }) => link.tell(message),
+                    Some(Known::Expected { messages, .. }) => messages.push(message),
+                    None => {}
+                }
+            }
             Output::Answer { id, answer } => self.answer(id, answer),
             Output::Event(event) => {
                 self.follow_routes(&event);

@@ -343,7 +343,9 @@ impl<R: Runtime> ControlTask<R> {
     fn finish(&mut self) {
         self.shared.inbox.close();
         self.subscribers.close();
-        self.replies.clear();
+        for reply in core::mem::take(&mut self.replies).into_values() {
+            reply.refuse();
+        }
         if let Some(mut log) = self.log.take() {
             log.finish();
         }

@@ -90,8 +90,7 @@ async fn send(
     bytes: &[u8],
 ) -> io::Result<()> {
     let size = bytes.len();
-    let transmit =
-        QuicTransmit { destination, ecn: None, size, segment_size: None, src_ip: None };
+    let transmit = QuicTransmit { destination, ecn: None, size, segment_size: None, src_ip: None };
     let mut poller = Arc::clone(socket).create_io_poller();
     poll_fn(|cx| {
         loop {

@@ -67,13 +67,13 @@ impl Question {
         if message.metadata.truncation {
             return Some(Reply::Truncated);
         }
-        match message.metadata.response_code {
-            ResponseCode::NoError | ResponseCode::NXDomain => {}
-            _ => return Some(Reply::Failed),
+        let code = message.metadata.response_code;
+        if !matches!(code, ResponseCode::NoError | ResponseCode::NXDomain) {
+            return Some(Reply::Failed);
         }
-        let addresses = message.answers.iter().filter_map(|record| match &record.data {
-            RData::TXT(text) => read_text(&text.txt_data.concat()),
-            _ => None,
+        let addresses = message.answers.iter().filter_map(|record| {
+            let RData::TXT(text) = &record.data else { return None };
+            read_text(&text.txt_data.concat())
         });
         Some(Reply::Addresses(addresses.collect()))
     }

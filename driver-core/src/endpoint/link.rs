@@ -87,11 +87,7 @@ impl EndpointLink {
     }
 
     /// Takes what a connection has for the endpoint.
-    pub(crate) fn tell(
-        &self,
-        id: QuicConnectionId,
-        events: impl Iterator<Item = FromConnection>,
-    ) {
+    pub(crate) fn tell(&self, id: QuicConnectionId, events: impl Iterator<Item = FromConnection>) {
         lock(&self.inner).events.extend(events.map(|event| (id, event)));
         self.notify.notify();
     }
