@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Builds the benchmark and runs it; arguments go to it (--help lists them).
 #
-#   ./run.sh                 all tests, 7 repetitions (about 4 minutes)
-#   ./run.sh --quick         3 short repetitions (about half a minute)
+#   ./run.sh                 all tests, 7 repetitions (about 7 minutes)
+#   ./run.sh --quick         3 short repetitions (about a minute)
 set -eu
 cd "$(dirname "$0")"
 cargo build --release --locked >&2

@@ -7,6 +7,7 @@ mod peer;
 mod protocols;
 
 use peer::{Identity, RustPeer, RustPeerConfig, Task, TaskReport};
+use protocols::Transport;
 
 const MIB: u64 = 1 << 20;
 
@@ -129,6 +130,16 @@ fn every_kind_of_identity_connects_in_both_roles() {
             Task::Echo { count: 1, bytes: 1 },
         );
         run_both_ways(&pair(RustPeerConfig::default(), config), Task::Echo { count: 1, bytes: 1 });
+    }
+}
+
+#[test]
+fn every_transport_carries_streams_both_ways() {
+    for transport in
+        [Transport::TcpNoise, Transport::TcpTls, Transport::PnetNoise([7; 32]), Transport::Quic]
+    {
+        let config = RustPeerConfig { transport, ..RustPeerConfig::default() };
+        run_both_ways(&pair(config.clone(), config), Task::Checksum { up: MIB, down: MIB });
     }
 }
 

@@ -8,17 +8,28 @@
 //! - [`frame_reader`]: length-delimited frames against a plain reader;
 //! - [`multistream`]: dialer and listener against each other, and each against arbitrary bytes;
 //! - [`noise_payload`]: the handshake, its payloads made by `snow` and `prost`;
+//! - [`certificate`]: arbitrary ones, changed ones, and changed ones that were signed again;
+//! - [`tls`]: two sides against each other, one against bytes;
+//! - [`envelope`]: signed envelopes, their payloads made by `prost`;
 //! - [`yamux`]: two sessions against per-stream counters, one against a hostile remote;
 //! - [`connection_pair`]: two whole connections with their Nodes, applications and a bad transport;
-//! - [`script`], [`chunks`], [`pattern`]: what they share; [`seeds`]: the inputs to begin with.
+//! - [`quic_pair`]: two endpoints and a connection of theirs, over a bad link in virtual time;
+//! - [`script`], [`change`], [`chunks`], [`pattern`], [`vectors`]: what they share; [`seeds`]: the
+//!   inputs to begin with.
 
+pub mod certificate;
+pub mod change;
 pub mod chunks;
 pub mod connection_pair;
+pub mod envelope;
 pub mod frame_reader;
 pub mod identify;
 pub mod multistream;
 pub mod noise_payload;
 pub mod pattern;
+pub mod quic_pair;
 pub mod script;
 pub mod seeds;
+pub mod tls;
+pub mod vectors;
 pub mod yamux;

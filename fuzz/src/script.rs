@@ -14,6 +14,39 @@ pub trait Operation: Sized {
     fn encode(&self) -> [u8; 4];
 }
 
+/// Four bytes that are taken as they are.
+#[derive(Clone, Copy, Debug)]
+pub struct Raw(pub [u8; 4]);
+
+impl Operation for Raw {
+    fn decode(bytes: [u8; 4]) -> Self {
+        Raw(bytes)
+    }
+
+    fn encode(&self) -> [u8; 4] {
+        self.0
+    }
+}
+
+impl Raw {
+    /// `bytes`, and zeros up to a multiple of four.
+    pub fn all(bytes: &[u8]) -> Vec<Raw> {
+        let raw = |piece: &[u8]| {
+            let mut bytes = [0; 4];
+            bytes[..piece.len()].copy_from_slice(piece);
+            Raw(bytes)
+        };
+        bytes.chunks(4).map(raw).collect()
+    }
+}
+
+/// The bytes of `operations` without the last few, modulo 4, and all of that so many times.
+pub fn raw_bytes<O: Operation>(operations: &[O], without: u8, times: usize) -> Vec<u8> {
+    let mut bytes: Vec<u8> = operations.iter().flat_map(O::encode).collect();
+    bytes.truncate(bytes.len().saturating_sub(usize::from(without % 4)));
+    bytes.repeat(times)
+}
+
 /// Four bytes of settings, then operations to the end of the input.
 #[derive(Clone, Debug)]
 pub struct Script<O> {

@@ -3,6 +3,8 @@
 //! `cargo run --example make_seeds` writes them to `seeds/`; a test checks that what is committed is
 //! what is made here, and runs it.
 
+mod secured;
+
 use crate::connection_pair::operation::Operation as Pair;
 use crate::noise_payload::{CERTHASHES, KEY, MUXERS, RAW, SIGNATURE, Step, UNKNOWN};
 use crate::script::{Operation, Script};
@@ -10,8 +12,18 @@ use crate::yamux::hostile::Operation as Hostile;
 use crate::yamux::pair::Operation as Yamux;
 
 /// The targets.
-pub const TARGETS: [&str; 6] =
-    ["multistream", "noise_payload", "yamux", "identify", "frame_reader", "connection_pair"];
+pub const TARGETS: [&str; 10] = [
+    "multistream",
+    "noise_payload",
+    "certificate",
+    "tls",
+    "envelope",
+    "yamux",
+    "identify",
+    "frame_reader",
+    "connection_pair",
+    "quic_pair",
+];
 
 /// One input.
 #[derive(Debug)]
@@ -26,6 +38,12 @@ pub struct Seed {
 
 /// All of them.
 pub fn all() -> Vec<Seed> {
+    let mut seeds = decoders_and_machines();
+    seeds.extend(secured::all());
+    seeds
+}
+
+fn decoders_and_machines() -> Vec<Seed> {
     let mut seeds = Vec::new();
     let mut add = |target, name, bytes| seeds.push(Seed { target, name, bytes });
 
@@ -251,6 +269,10 @@ mod tests {
     use arbitrary::{Arbitrary, Unstructured};
 
     use super::*;
+    use crate::certificate::Edit;
+    use crate::change::Change;
+    use crate::quic_pair::operation::Operation as Quic;
+    use crate::tls::operation::Operation as Tls;
 
     fn run<'a, I: Arbitrary<'a>>(bytes: &'a [u8], run: impl Fn(&I)) {
         run(&I::arbitrary_take_rest(Unstructured::new(bytes)).expect("a well-formed seed"));
@@ -265,10 +287,14 @@ mod tests {
             match target {
                 "multistream" => run(&bytes, crate::multistream::run),
                 "noise_payload" => run(&bytes, crate::noise_payload::run),
+                "certificate" => run(&bytes, crate::certificate::run),
+                "tls" => run(&bytes, crate::tls::run),
+                "envelope" => run(&bytes, crate::envelope::run),
                 "yamux" => run(&bytes, crate::yamux::run),
                 "identify" => run(&bytes, crate::identify::run),
                 "frame_reader" => run(&bytes, crate::frame_reader::run),
                 "connection_pair" => run(&bytes, crate::connection_pair::run),
+                "quic_pair" => run(&bytes, crate::quic_pair::run),
                 other => panic!("no target {other}"),
             }
         }
@@ -285,6 +311,14 @@ mod tests {
             again(Yamux::decode(yamux).encode(), yamux);
             let hostile = Hostile::decode(bytes).encode();
             again(Hostile::decode(hostile).encode(), hostile);
+            let tls = Tls::decode(bytes).encode();
+            again(Tls::decode(tls).encode(), tls);
+            let quic = Quic::decode(bytes).encode();
+            again(Quic::decode(quic).encode(), quic);
+            let change = Change::decode(bytes).encode();
+            again(Change::decode(change).encode(), change);
+            let edit = Edit::decode(bytes).encode();
+            again(Edit::decode(edit).encode(), edit);
         }
     }
 }

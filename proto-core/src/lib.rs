@@ -196,3 +196,8 @@ pub mod time;
 pub mod tls;
 pub mod varint;
 pub mod yamux;
+
+/// The book's examples run as tests of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/src/transports.md")]
+struct Transports;

@@ -1,6 +1,6 @@
 //! Two Identify machines over a network that delivers in any order that streams allow.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use multiaddr::{Multiaddr, Protocol as Part};
@@ -39,8 +39,8 @@ struct World {
     next_stream: u64,
     /// What each side will be told: per stream and of the connection itself, in order.
     under_way: BTreeMap<(usize, Option<StreamRef>), VecDeque<ProtocolInput>>,
-    /// Which sides of a stream were finished.
-    finished: BTreeMap<StreamRef, [bool; 2]>,
+    /// Streams of connections that are open.
+    streams: BTreeSet<StreamRef>,
     events: [Vec<IdentifyEvent>; 2],
     penalties: usize,
 }
@@ -61,7 +61,7 @@ impl World {
             next_connection: 0,
             next_stream: 0,
             under_way: BTreeMap::new(),
-            finished: BTreeMap::new(),
+            streams: BTreeSet::new(),
             events: [Vec::new(), Vec::new()],
             penalties: 0,
         }
@@ -84,7 +84,7 @@ impl World {
     fn disconnect(&mut self, at: usize) {
         let connection = self.connections.remove(at);
         let of_it = |stream: &StreamRef| stream.connection == connection;
-        let ended: Vec<StreamRef> = self.finished.keys().copied().filter(of_it).collect();
+        let ended: Vec<StreamRef> = self.streams.iter().copied().filter(of_it).collect();
         self.under_way.retain(|(_, stream), _| !stream.is_some_and(|stream| of_it(&stream)));
         for side in [0, 1] {
             for stream in &ended {
@@ -94,7 +94,7 @@ impl World {
             let (peer, last) = (self.peers[1 - side], self.connections.is_empty());
             self.give(side, ProtocolInput::ConnectionClosed { peer, connection, last });
         }
-        self.finished.retain(|stream, _| stream.connection != connection);
+        self.streams.retain(|stream| stream.connection != connection);
     }
 
     fn give(&mut self, side: usize, input: ProtocolInput) {
@@ -128,8 +128,7 @@ impl World {
                 self.send(other, Some(stream), ProtocolInput::Frame { stream, frame });
             }
             ProtocolOutput::Finish(stream) => {
-                if let Some(finished) = self.finished.get_mut(&stream) {
-                    finished[side] = true;
+                if self.streams.contains(&stream) {
                     self.send(other, Some(stream), ProtocolInput::StreamFinished(stream));
                 }
             }
@@ -138,7 +137,11 @@ impl World {
                 self.send(other, Some(stream), ProtocolInput::StreamClosed { stream, end });
             }
             ProtocolOutput::Penalty { .. } => self.penalties += 1,
-            other => panic!("{other:?}"),
+            other @ (ProtocolOutput::Close { .. }
+            | ProtocolOutput::Dial { .. }
+            | ProtocolOutput::Protect { .. }
+            | ProtocolOutput::Reply { .. }
+            | ProtocolOutput::Event(_)) => panic!("{other:?}"),
         }
     }
 
@@ -156,7 +159,7 @@ impl World {
         };
         let stream = StreamRef { connection, stream: StreamId(self.next_stream) };
         self.next_stream += 1;
-        self.finished.insert(stream, [false; 2]);
+        self.streams.insert(stream);
         let opened =
             ProtocolInput::StreamOpened { request, peer, stream, protocol: protocol.clone() };
         self.send(side, Some(stream), opened);

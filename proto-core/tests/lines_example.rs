@@ -1,4 +1,5 @@
-//! The example's loop, over real TCP on the loopback, in two threads.
+//! The example: its loop, over real TCP on the loopback, in two threads; and the program itself, in
+//! two processes.
 #![allow(
     clippy::disallowed_types,
     clippy::disallowed_methods,
@@ -9,6 +10,12 @@
 mod blocking;
 #[path = "../examples/lines/conversation.rs"]
 mod conversation;
+#[path = "../examples/lines/driver.rs"]
+mod driver;
+#[path = "lines_example/program.rs"]
+mod program;
+#[path = "../examples/lines/udp.rs"]
+mod udp;
 
 use std::collections::VecDeque;
 use std::net::{TcpListener, TcpStream};

@@ -133,6 +133,21 @@ fn one_direction_can_end_while_the_other_goes_on() {
 }
 
 #[test]
+fn a_read_of_nothing_does_not_take_the_end() {
+    let mut world = World::<Raw>::established(33);
+    let (ours, theirs) = stream(&mut world);
+    for (id, side) in [(ours, world.dialer.only()), (theirs, world.listener.only())] {
+        side.mux.finish(id).unwrap();
+    }
+    world.run_for(SECOND);
+    let dialer = world.dialer.only();
+    assert_eq!(dialer.mux.read(ours, 0), Ok(bytes::Bytes::new()));
+    assert_eq!(dialer.mux.read_into(ours, &mut []), Ok(0));
+    assert_eq!(dialer.read(ours), (vec![], true));
+    assert_eq!(dialer.mux.read(ours, 0), Err(ReadError::UnknownStream));
+}
+
+#[test]
 fn a_reset_carries_its_code_and_ends_both_directions() {
     let mut world = World::<Raw>::established(6);
     let (ours, theirs) = stream(&mut world);

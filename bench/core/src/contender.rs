@@ -38,9 +38,8 @@ pub trait Stack {
     /// compared with the payload at both its ends.
     fn throughput(&mut self, total_bytes: u64, write_bytes: usize) -> Result<Cost>;
 
-    /// Makes `count` connections, one after the other: multistream and Noise,
-    /// multistream and Yamux, a stream with multistream, [`ECHO`] there and
-    /// back. All of it, and dropping the connection, is measured.
+    /// Makes `count` connections, one after the other: everything until a stream
+    /// is negotiated, [`ECHO`] there and back. All of it, and dropping the connection, is measured.
     fn handshakes(&mut self, count: u64) -> Result<Cost>;
 
     /// Live heap bytes per end of `pairs` connections that had one stream,

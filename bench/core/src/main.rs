@@ -1,20 +1,24 @@
 //! Benchmarks of `Connection` alone: in memory, both ends on one thread.
 //!
 //! In the order in which a figure comes about: [`contender`] says what is
-//! measured, [`ours`], [`peers`] and [`limits`] do it, [`rounds`] repeats it,
-//! [`report`] tells it.
+//! measured, [`ours`], [`quic`], [`peers`] and [`limits`] do it, [`rounds`] repeats
+//! it, [`report`] tells it.
 
 mod allocator;
+mod application;
 mod connection_end;
 mod contender;
 mod limits;
+mod loops;
 mod meter;
 mod ours;
 mod payload;
 mod peers;
 mod pipe;
+mod quic;
 mod report;
 mod rounds;
+mod rustls_config;
 mod statistics;
 mod turns;
 
@@ -24,20 +28,36 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use clap::{Parser, ValueEnum};
 
+use connection_end::SecurityProtocol;
 use contender::Stack;
 use limits::aead::{Aead, Copies, FULL_RECORD_BYTES, YAMUX_HEADER_BYTES};
 use limits::curve::{self, Curve, Dalek4, Dalek5};
+use limits::tls::Rustls;
 use meter::Clock;
 use peers::{Peer, Yamux013, Yamux014};
+use quic::bare::BareEnd;
+use quic::link::Link;
+use quic::ours::OurEnd;
 use report::{IdleMemory, Report, Suite, Unit};
 use rounds::{Entry, Role, Schedule};
+use rustls_config::{Ring, Seedable};
 use statistics::Spread;
+
+/// What secures and multiplexes a connection. Only contenders of one transport are compared.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+enum Transport {
+    Noise,
+    Tls,
+    Quic,
+}
 
 /// Write sizes of the throughput tests.
 const WRITE_BYTES: [usize; 2] = [64 << 10, 1 << 10];
 
+type Stacks = Vec<(Role, Box<dyn Stack>)>;
+
 #[derive(Parser)]
-#[command(about = "Connection alone, beside yamux + libp2p-noise and the bare primitives")]
+#[command(about = "Connection alone, beside yamux + libp2p-noise and what it is made of")]
 struct Options {
     /// Repetitions, each of which runs every contender once.
     #[arg(long, default_value_t = 7)]
@@ -51,6 +71,9 @@ struct Options {
     /// One test instead of all.
     #[arg(long)]
     only: Option<Test>,
+    /// One transport instead of all.
+    #[arg(long)]
+    transport: Option<Transport>,
     /// Contenders and limits whose name contains this text, instead of all.
     #[arg(long)]
     contender: Option<String>,
@@ -93,23 +116,28 @@ impl Options {
 
 fn main() -> Result<()> {
     let options = Options::parse();
-    let mut stacks: Vec<(Role, Box<dyn Stack>)> = Vec::new();
-    stacks.extend(ours::stacks()?.into_iter().map(|stack| (Role::Ours, stack)));
-    stacks.push((Role::Peer, Box::new(Peer::<Yamux013>::new()?)));
-    stacks.push((Role::Peer, Box::new(Peer::<Yamux014>::new()?)));
-    stacks.retain(|(_, stack)| options.wants_contender(&stack.name()));
-
-    let mut suites = Vec::new();
-    if options.wants(Test::Throughput) {
-        for write_bytes in WRITE_BYTES {
-            suites.push(throughput(&mut stacks, write_bytes, &options)?);
+    let (mut suites, mut idle_bytes) = (Vec::new(), Vec::new());
+    for transport in Transport::value_variants() {
+        if options.transport.is_some_and(|only| only != *transport) {
+            continue;
+        }
+        let mut stacks = transport.stacks()?;
+        stacks.retain(|(_, stack)| options.wants_contender(&stack.name()));
+        if options.wants(Test::Throughput) {
+            for write_bytes in WRITE_BYTES {
+                suites.push(throughput(*transport, &mut stacks, write_bytes, &options)?);
+            }
+        }
+        if options.wants(Test::Handshake) {
+            suites.push(handshakes(*transport, &mut stacks, &options)?);
+        }
+        if options.wants(Test::Memory) {
+            idle_bytes.extend(idle_memory(&mut stacks, &options)?);
         }
     }
-    if options.wants(Test::Handshake) {
-        suites.push(handshakes(&mut stacks, &options)?);
-    }
-    let idle_memory =
-        options.wants(Test::Memory).then(|| idle_memory(&mut stacks, &options)).transpose()?;
+    let idle_memory = options
+        .wants(Test::Memory)
+        .then_some(IdleMemory { pairs: options.pairs, bytes_per_end: idle_bytes });
 
     let report = Report { machine: machine(), clock: options.clock, suites, idle_memory };
     print!("{}", report.markdown());
@@ -120,8 +148,51 @@ fn main() -> Result<()> {
     Ok(())
 }
 
+impl Transport {
+    fn title(self) -> &'static str {
+        match self {
+            Transport::Noise => "Noise and Yamux over bytes in order",
+            Transport::Tls => "TLS and Yamux over bytes in order",
+            Transport::Quic => "QUIC",
+        }
+    }
+
+    fn stacks(self) -> Result<Stacks> {
+        let ours = |security| -> Result<Stacks> {
+            Ok(ours::stacks(security)?.into_iter().map(|stack| (Role::Ours, stack)).collect())
+        };
+        Ok(match self {
+            Transport::Noise => {
+                let mut stacks = ours(SecurityProtocol::Noise)?;
+                stacks.push((Role::Peer, Box::new(Peer::<Yamux013>::new()?)));
+                stacks.push((Role::Peer, Box::new(Peer::<Yamux014>::new()?)));
+                stacks
+            }
+            Transport::Tls => {
+                let mut stacks = ours(SecurityProtocol::Tls)?;
+                stacks.push((Role::Limit, Box::new(Rustls::new::<Ring>()?)));
+                stacks
+            }
+            Transport::Quic => vec![
+                (Role::Ours, Box::new(Link::<OurEnd>::new()?)),
+                (Role::Limit, Box::new(Link::<BareEnd<Ring>>::new()?)),
+            ],
+        })
+    }
+
+    /// The same limits with the primitives of ours, which only handshakes depend on.
+    fn handshake_limits(self) -> Result<Stacks> {
+        Ok(match self {
+            Transport::Noise => Vec::new(),
+            Transport::Tls => vec![(Role::Limit, Box::new(Rustls::new::<Seedable>()?))],
+            Transport::Quic => vec![(Role::Limit, Box::new(Link::<BareEnd<Seedable>>::new()?))],
+        })
+    }
+}
+
 fn throughput(
-    stacks: &mut [(Role, Box<dyn Stack>)],
+    transport: Transport,
+    stacks: &mut Stacks,
     write_bytes: usize,
     options: &Options,
 ) -> Result<Suite> {
@@ -136,40 +207,48 @@ fn throughput(
     let limit = |name: &str, record_bytes, copies| {
         Entry::new(Role::Limit, name, move |bytes| aead.run(bytes, record_bytes, copies))
     };
-    entries.push(limit("AEAD alone, full records", FULL_RECORD_BYTES, Copies::None));
-    entries.push(limit("AEAD and one copy each way", FULL_RECORD_BYTES, Copies::OneEachWay));
-    if write_bytes < FULL_RECORD_BYTES / 2 {
-        let record_bytes = write_bytes + YAMUX_HEADER_BYTES;
-        entries.push(limit("AEAD alone, a record a write", record_bytes, Copies::None));
+    if transport == Transport::Noise {
+        entries.push(limit("AEAD alone, full records", FULL_RECORD_BYTES, Copies::None));
+        entries.push(limit("AEAD and one copy each way", FULL_RECORD_BYTES, Copies::OneEachWay));
+        if write_bytes < FULL_RECORD_BYTES / 2 {
+            let record_bytes = write_bytes + YAMUX_HEADER_BYTES;
+            entries.push(limit("AEAD alone, a record a write", record_bytes, Copies::None));
+        }
     }
     entries.retain(|entry| options.wants_contender(&entry.name));
     let series = rounds::run(entries, options.schedule(4 << 20))?;
-    let title = format!("Throughput, one stream, writes of {} KiB", write_bytes >> 10);
+    let (transport, kib) = (transport.title(), write_bytes >> 10);
+    let title = format!("{transport}: throughput, one stream, writes of {kib} KiB");
     Ok(Suite::new(title, Unit::Byte, series, options.clock))
 }
 
-fn handshakes(stacks: &mut [(Role, Box<dyn Stack>)], options: &Options) -> Result<Suite> {
+fn handshakes(transport: Transport, stacks: &mut Stacks, options: &Options) -> Result<Suite> {
     fn bare<C: Curve + 'static>() -> Entry<'static> {
         let name = format!("bare operations, {}", C::NAME);
         Entry::new(Role::Limit, name, curve::bare_operations::<C>)
     }
+    let mut limits = transport.handshake_limits()?;
     let mut entries: Vec<Entry<'_>> = stacks
         .iter_mut()
+        .chain(&mut limits)
         .map(|(role, stack)| Entry::new(*role, stack.name(), |count| stack.handshakes(count)))
         .collect();
-    entries.push(bare::<Dalek4>());
-    entries.push(bare::<Dalek5>());
-    entries
-        .push(Entry::new(Role::Limit, "one snow XX pair", |count| curve::snow_pairs(count, false)));
-    entries.push(Entry::new(Role::Limit, "one snow XX pair, two signatures verified", |count| {
-        curve::snow_pairs(count, true)
-    }));
+    if transport == Transport::Noise {
+        let snow = |name: &str, with_signatures| {
+            Entry::new(Role::Limit, name, move |count| curve::snow_pairs(count, with_signatures))
+        };
+        entries.push(bare::<Dalek4>());
+        entries.push(bare::<Dalek5>());
+        entries.push(snow("one snow XX pair", false));
+        entries.push(snow("one snow XX pair, two signatures verified", true));
+    }
     entries.retain(|entry| options.wants_contender(&entry.name));
     let series = rounds::run(entries, options.schedule(20))?;
-    Ok(Suite::new("Handshakes, both ends".into(), Unit::Handshake, series, options.clock))
+    let title = format!("{}: handshakes, both ends", transport.title());
+    Ok(Suite::new(title, Unit::Handshake, series, options.clock))
 }
 
-fn idle_memory(stacks: &mut [(Role, Box<dyn Stack>)], options: &Options) -> Result<IdleMemory> {
+fn idle_memory(stacks: &mut Stacks, options: &Options) -> Result<Vec<(String, Spread)>> {
     let mut bytes_per_end: Vec<_> =
         stacks.iter().map(|(_, stack)| (stack.name(), Vec::new())).collect();
     for _ in 0..options.repetitions() {
@@ -178,11 +257,8 @@ fn idle_memory(stacks: &mut [(Role, Box<dyn Stack>)], options: &Options) -> Resu
             samples.push(bytes.with_context(|| name.clone())?);
         }
     }
-    let bytes_per_end = bytes_per_end
-        .into_iter()
-        .filter_map(|(name, samples)| Some((name, Spread::of(samples)?)))
-        .collect();
-    Ok(IdleMemory { pairs: options.pairs, bytes_per_end })
+    let spreads = bytes_per_end.into_iter();
+    Ok(spreads.filter_map(|(name, samples)| Some((name, Spread::of(samples)?))).collect())
 }
 
 /// One line that says where the figures come from.

@@ -1,6 +1,6 @@
 //! Our own `Connection` behind [`Stack`].
 //!
-//! The loops are here and tested with a plain double; [`crate::connection_end`] puts a
+//! The ways are here and tested with a plain double; [`crate::connection_end`] puts a
 //! `sanspeer_core` connection behind [`End`].
 //!
 //! Bytes travel in one of two ways, each a contender of its own:
@@ -10,34 +10,37 @@
 //! - [`Route::Direct`]: `poll_transmit` → the other end's `recv_buf`, one copy.
 //!   Compare this one with the limits.
 
-use anyhow::{Result, bail, ensure};
+use anyhow::Result;
 
 use crate::allocator::HeapTotals;
-use crate::connection_end::ConnectionEnd;
-use crate::contender::{ECHO, READ_BYTES, Stack, WARM_UP_BYTES};
+use crate::connection_end::{ConnectionEnd, Nodes, SecurityProtocol};
+use crate::contender::Stack;
+use crate::loops::{self, StreamEnd};
 use crate::meter::{Cost, Meter};
-use crate::payload::{Payload, Receiver, Thoroughness};
+use crate::payload::Payload;
 use crate::pipe::Pipe;
 
-/// The contenders that this build has.
-pub fn stacks() -> Result<Vec<Box<dyn Stack>>> {
+/// The contenders over one security protocol.
+pub fn stacks(security: SecurityProtocol) -> Result<Vec<Box<dyn Stack>>> {
+    let (pipe, direct) = match security {
+        SecurityProtocol::Noise => ("ours", "ours, one copy between the ends"),
+        SecurityProtocol::Tls => ("ours over TLS", "ours over TLS, one copy between the ends"),
+    };
     Ok(vec![
-        Box::new(Ours::<ConnectionEnd>::new(Route::Pipe)?),
-        Box::new(Ours::<ConnectionEnd>::new(Route::Direct)?),
+        Box::new(Ours::<ConnectionEnd>::new(pipe, Route::Pipe, Nodes::new(security)?)),
+        Box::new(Ours::<ConnectionEnd>::new(direct, Route::Direct, Nodes::new(security)?)),
     ])
 }
 
-/// One end of a connection with at most one stream, as this benchmark drives it.
-pub trait End: Sized {
-    /// Keys and signatures that a node makes once, for both ends.
-    type Identities;
-
-    fn identities() -> Result<Self::Identities>;
+/// One end of a connection over bytes in order.
+pub trait End: StreamEnd + Sized {
+    /// Keys and signatures that nodes make once, for both ends.
+    type Nodes;
 
     /// A dialer, which opens its stream at once (with
     /// [`crate::contender::STREAM_PROTOCOL`]), and a listener, which admits the
     /// connection and accepts the first stream.
-    fn pair(identities: &Self::Identities) -> Result<(Self, Self)>;
+    fn pair(nodes: &Self::Nodes) -> Result<(Self, Self)>;
 
     /// Offers outgoing bytes to `take` until there are none or `take` returns
     /// 0; `take` returns how many of the bytes it took.
@@ -47,29 +50,8 @@ pub trait End: Sized {
     /// until it returns 0. Advances the connection's time and runs due timers.
     fn receive(&mut self, fill: &mut dyn FnMut(&mut [u8]) -> usize) -> Result<()>;
 
-    /// Writes to the stream; returns how much was accepted, 0 when blocked or
-    /// not open yet.
-    fn write(&mut self, bytes: &[u8]) -> Result<usize>;
-
-    /// Hands what the stream has, up to `max_bytes`, to `take`.
-    fn read(&mut self, max_bytes: usize, take: &mut dyn FnMut(&[u8])) -> Result<Read>;
-
-    /// Closes the stream for writing.
-    fn finish(&mut self) -> Result<()>;
-
     /// Lets so much time pass that an idle connection has given its buffers back.
     fn rest(&mut self) -> Result<()>;
-}
-
-/// What [`End::read`] found.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Read {
-    /// It may have more.
-    Some,
-    /// Nothing for now, or no stream yet.
-    Blocked,
-    /// The other end finished and everything was read.
-    Finished,
 }
 
 /// How bytes get from one end to the other.
@@ -81,8 +63,9 @@ pub enum Route {
 
 /// A [`Stack`] made of two [`End`]s.
 pub struct Ours<E: End> {
+    name: &'static str,
     route: Route,
-    identities: E::Identities,
+    nodes: E::Nodes,
     payload: Payload,
 }
 
@@ -98,12 +81,12 @@ enum Wire {
 }
 
 impl<E: End> Ours<E> {
-    pub fn new(route: Route) -> Result<Self> {
-        Ok(Self { route, identities: E::identities()?, payload: Payload::new() })
+    fn new(name: &'static str, route: Route, nodes: E::Nodes) -> Self {
+        Self { name, route, nodes, payload: Payload::new() }
     }
 
     fn connect(&self) -> Result<Pair<E>> {
-        let (dialer, listener) = E::pair(&self.identities)?;
+        let (dialer, listener) = E::pair(&self.nodes)?;
         let wire = match self.route {
             Route::Pipe => {
                 let (near, far) = Pipe::pair();
@@ -112,13 +95,13 @@ impl<E: End> Ours<E> {
             Route::Direct => Wire::Direct,
         };
         let mut pair = Pair { dialer, listener, wire };
-        pair.echo()?;
+        loops::echo(&mut pair)?;
         Ok(pair)
     }
 
     fn idle_pair(&self) -> Result<(E, E)> {
         let mut pair = self.connect()?;
-        pair.close_stream()?;
+        loops::close_stream(&mut pair)?;
         pair.dialer.rest()?;
         pair.listener.rest()?;
         Ok((pair.dialer, pair.listener))
@@ -127,19 +110,12 @@ impl<E: End> Ours<E> {
 
 impl<E: End> Stack for Ours<E> {
     fn name(&self) -> String {
-        match self.route {
-            Route::Pipe => "ours",
-            Route::Direct => "ours, one copy between the ends",
-        }
-        .to_owned()
+        self.name.to_owned()
     }
 
     fn throughput(&mut self, total_bytes: u64, write_bytes: usize) -> Result<Cost> {
         let mut pair = self.connect()?;
-        pair.transfer(&self.payload, WARM_UP_BYTES, write_bytes, Thoroughness::All)?;
-        let meter = Meter::start();
-        pair.transfer(&self.payload, total_bytes, write_bytes, Thoroughness::Edges)?;
-        Ok(meter.stop())
+        loops::throughput(&mut pair, &self.payload, total_bytes, write_bytes)
     }
 
     fn handshakes(&mut self, count: u64) -> Result<Cost> {
@@ -165,82 +141,13 @@ impl<E: End> Stack for Ours<E> {
     }
 }
 
-impl<E: End> Pair<E> {
-    fn echo(&mut self) -> Result<()> {
-        let (mut sent, mut asked, mut answered, mut echoed) = (0, Vec::new(), 0, Vec::new());
-        while echoed.len() < ECHO.len() {
-            let mut progress = self.exchange()?;
-            if sent < ECHO.len() {
-                let written = self.dialer.write(&ECHO[sent..])?;
-                sent += written;
-                progress |= written > 0;
-            }
-            let before = asked.len() + echoed.len();
-            self.listener.read(ECHO.len(), &mut |bytes| asked.extend_from_slice(bytes))?;
-            self.dialer.read(ECHO.len(), &mut |bytes| echoed.extend_from_slice(bytes))?;
-            progress |= asked.len() + echoed.len() > before;
-            if answered < asked.len() {
-                let written = self.listener.write(&asked[answered..])?;
-                answered += written;
-                progress |= written > 0;
-            }
-            if !progress {
-                bail!("both ends wait for each other");
-            }
-        }
-        ensure!(echoed == ECHO, "the echo differs");
-        Ok(())
+impl<E: End> loops::Pair for Pair<E> {
+    type End = E;
+
+    fn ends(&mut self) -> (&mut E, &mut E) {
+        (&mut self.dialer, &mut self.listener)
     }
 
-    /// One turn: writes until blocked, moves the bytes, reads until blocked.
-    fn transfer(
-        &mut self,
-        payload: &Payload,
-        total_bytes: u64,
-        write_bytes: usize,
-        thoroughness: Thoroughness,
-    ) -> Result<()> {
-        let mut receiver = Receiver::new(payload, thoroughness);
-        let mut sent_bytes = 0;
-        // What is left of the write that the stream took only a part of.
-        let mut rest: &[u8] = &[];
-        while receiver.received_bytes < total_bytes {
-            let before = (sent_bytes, receiver.received_bytes);
-            while sent_bytes < total_bytes {
-                if rest.is_empty() {
-                    rest = payload
-                        .at(sent_bytes, write_bytes.min((total_bytes - sent_bytes) as usize));
-                }
-                let written = self.dialer.write(rest)?;
-                rest = &rest[written..];
-                sent_bytes += written as u64;
-                if !rest.is_empty() {
-                    break;
-                }
-            }
-            let moved = self.exchange()?;
-            while self.listener.read(READ_BYTES, &mut |bytes| receiver.take(bytes))? == Read::Some {
-            }
-            if !moved && before == (sent_bytes, receiver.received_bytes) {
-                bail!("stalled after {} bytes", receiver.received_bytes);
-            }
-        }
-        Ok(())
-    }
-
-    fn close_stream(&mut self) -> Result<()> {
-        let nothing = &mut |bytes: &[u8]| assert!(bytes.is_empty(), "data after the echo");
-        self.dialer.finish()?;
-        while self.exchange()? {}
-        ensure!(self.listener.read(1, nothing)? == Read::Finished, "the finish got lost");
-        self.listener.finish()?;
-        while self.exchange()? {}
-        ensure!(self.dialer.read(1, nothing)? == Read::Finished, "the finish got lost");
-        while self.exchange()? {}
-        Ok(())
-    }
-
-    /// Moves bytes both ways once; says whether any moved.
     fn exchange(&mut self) -> Result<bool> {
         let mut moved = false;
         match &self.wire {
@@ -288,6 +195,7 @@ fn hand_over<E: End>(from: &mut E, to: &mut E) -> Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::loops::Read;
 
     /// Sends what is written as it is, one "stream" and no handshake.
     #[derive(Default)]
@@ -300,11 +208,7 @@ mod tests {
     const FINISH: [u8; 4] = [0xff; 4];
 
     impl End for Plain {
-        type Identities = ();
-
-        fn identities() -> Result<()> {
-            Ok(())
-        }
+        type Nodes = ();
 
         fn pair((): &()) -> Result<(Self, Self)> {
             Ok(Default::default())
@@ -327,6 +231,12 @@ mod tests {
             }
         }
 
+        fn rest(&mut self) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    impl StreamEnd for Plain {
         fn write(&mut self, bytes: &[u8]) -> Result<usize> {
             let len = bytes.len().min(100_000 - self.outgoing.len());
             self.outgoing.extend_from_slice(&bytes[..len]);
@@ -347,16 +257,12 @@ mod tests {
             self.outgoing.extend_from_slice(&FINISH);
             Ok(())
         }
-
-        fn rest(&mut self) -> Result<()> {
-            Ok(())
-        }
     }
 
     #[test]
     fn both_routes_carry_everything_connect_and_rest() -> Result<()> {
         for route in [Route::Pipe, Route::Direct] {
-            let mut ours = Ours::<Plain>::new(route)?;
+            let mut ours = Ours::<Plain>::new("plain", route, ());
             for write_bytes in [64 << 10, 1 << 10, 777] {
                 ours.throughput(3 << 20, write_bytes)?;
             }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/rand"
+	"encoding/hex"
 	"fmt"
 
 	"github.com/libp2p/go-libp2p"
@@ -11,15 +12,19 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/muxer/yamux"
 	"github.com/libp2p/go-libp2p/p2p/security/noise"
 	tls "github.com/libp2p/go-libp2p/p2p/security/tls"
+	quic "github.com/libp2p/go-libp2p/p2p/transport/quic"
 	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
 )
 
 type hostOptions struct {
-	security string
-	key      string
+	transport string
+	security  string
+	psk       string
+	key       string
 }
 
-// newHost makes a host with TCP, one security protocol and yamux. An empty addr listens nowhere.
+// newHost makes a host with one transport, one security protocol and yamux. An empty addr listens
+// nowhere.
 func newHost(options hostOptions, addr string) (host.Host, error) {
 	identity, err := newIdentity(options.key)
 	if err != nil {
@@ -27,12 +32,19 @@ func newHost(options hostOptions, addr string) (host.Host, error) {
 	}
 	settings := []libp2p.Option{
 		libp2p.Identity(identity),
-		libp2p.Transport(tcp.NewTCPTransport),
 		libp2p.Muxer(yamux.ID, yamux.DefaultTransport),
 		// Loopback only, one remote: nothing to relay, nothing to discover.
 		libp2p.DisableRelay(),
 		// The default limits refuse a peer's 65th inbound stream of one protocol.
 		libp2p.ResourceManager(&network.NullResourceManager{}),
+	}
+	switch options.transport {
+	case "tcp":
+		settings = append(settings, libp2p.Transport(tcp.NewTCPTransport))
+	case "quic":
+		settings = append(settings, libp2p.Transport(quic.NewTransport))
+	default:
+		return nil, fmt.Errorf("unknown transport %q\n%w", options.transport, errUsage)
 	}
 	switch options.security {
 	case "noise":
@@ -42,12 +54,27 @@ func newHost(options hostOptions, addr string) (host.Host, error) {
 	default:
 		return nil, fmt.Errorf("unknown security %q\n%w", options.security, errUsage)
 	}
+	if options.psk != "" {
+		psk, err := hex.DecodeString(options.psk)
+		if err != nil || len(psk) != 32 {
+			return nil, fmt.Errorf("a pre-shared key is 64 hexadecimal digits\n%w", errUsage)
+		}
+		settings = append(settings, libp2p.PrivateNetwork(psk))
+	}
 	if addr == "" {
 		settings = append(settings, libp2p.NoListenAddrs)
 	} else {
 		settings = append(settings, libp2p.ListenAddrStrings(addr))
 	}
 	return libp2p.New(settings...)
+}
+
+// anyPort is where a host of a transport listens unless it is told.
+func anyPort(transport string) string {
+	if transport == "quic" {
+		return "/ip4/127.0.0.1/udp/0/quic-v1"
+	}
+	return "/ip4/127.0.0.1/tcp/0"
 }
 
 func newIdentity(key string) (crypto.PrivKey, error) {

@@ -1,8 +1,11 @@
 // Command go-peer is the go-libp2p side of the interop tests. It speaks the protocols of
 // conformance/interop/PROTOCOLS.md in both roles:
 //
-//	go-peer listen [--addr MULTIADDR] [--security noise|tls] [--key TYPE]
-//	go-peer dial [--security noise|tls] [--key TYPE] [--timeout DURATION] MULTIADDR TASK [ARGS]
+//	go-peer listen [--addr MULTIADDR] [OPTIONS]
+//	go-peer dial [--timeout DURATION] [OPTIONS] MULTIADDR TASK [ARGS]
+//
+// The options say what the host is made of: --transport tcp|quic, --security noise|tls (over TCP),
+// --psk HEX (a private network, over TCP), --key ed25519|secp256k1|ecdsa|rsa.
 //
 // listen prints `LISTEN <multiaddr>` and serves until its standard input closes, so that it never
 // outlives the test that started it. dial runs one task as the opener, prints `RESULT ok <detail>`
@@ -25,8 +28,9 @@ import (
 )
 
 // errUsage marks a fault of the command line, which says nothing about the remote.
-var errUsage = errors.New("usage: go-peer listen [--addr MULTIADDR] [--security noise|tls] [--key TYPE]\n" +
-	"       go-peer dial [--security noise|tls] [--key TYPE] [--timeout DURATION] MULTIADDR TASK [ARGS]\n" +
+var errUsage = errors.New("usage: go-peer listen [--addr MULTIADDR] [OPTIONS]\n" +
+	"       go-peer dial [--timeout DURATION] [OPTIONS] MULTIADDR TASK [ARGS]\n" +
+	"options: --transport tcp|quic, --security noise|tls, --psk HEX, --key TYPE\n" +
 	"tasks: echo COUNT BYTES | checksum UP DOWN | duplex UP DOWN | reset-me | expect-reset | report")
 
 func main() {
@@ -67,9 +71,12 @@ func run(args []string) int {
 
 func listen(args []string) error {
 	flags, options := newFlags("listen")
-	addr := flags.String("addr", "/ip4/127.0.0.1/tcp/0", "address to listen on")
+	addr := flags.String("addr", "", "address to listen on; a free port of 127.0.0.1 if empty")
 	if err := flags.Parse(args); err != nil || flags.NArg() != 0 {
 		return errUsage
+	}
+	if *addr == "" {
+		*addr = anyPort(options.transport)
 	}
 	h, err := newHost(*options, *addr)
 	if err != nil {
@@ -126,6 +133,8 @@ func dial(args []string) (string, error) {
 func newFlags(name string) (*flag.FlagSet, *hostOptions) {
 	options := new(hostOptions)
 	flags := flag.NewFlagSet(name, flag.ContinueOnError)
+	flags.StringVar(&options.transport, "transport", "tcp", "tcp or quic")
+	flags.StringVar(&options.psk, "psk", "", "pre-shared key of a private network, 64 hexadecimal digits")
 	flags.StringVar(&options.security, "security", "noise", "noise or tls")
 	flags.StringVar(&options.key, "key", "ed25519", "identity: ed25519, secp256k1, ecdsa or rsa")
 	return flags, options

@@ -72,22 +72,24 @@ func parseTask(args []string) (task, error) {
 	}
 }
 
-// with opens a stream, runs f on it, and leaves it reset unless f ended it cleanly. The end of the
+// with opens a stream, runs f on it, and closes it, or resets it when f failed. The end of the
 // context resets it too, so that no read outlives the deadline.
 func (o *opener) with(ctx context.Context, id protocol.ID, f func(network.Stream) error) error {
 	s, err := o.host.NewStream(ctx, o.remote, id)
 	if err != nil {
 		return fmt.Errorf("open %s: %w", id, err)
 	}
-	defer s.Reset()
 	stop := context.AfterFunc(ctx, func() { s.Reset() })
 	defer stop()
 	if err := f(s); err != nil {
+		s.Reset()
 		if cause := context.Cause(ctx); cause != nil {
 			return fmt.Errorf("%s: %w (%w)", id, err, cause)
 		}
 		return fmt.Errorf("%s: %w", id, err)
 	}
+	// Not a reset: over QUIC that takes back what was not acknowledged yet.
+	s.Close()
 	return nil
 }
 
@@ -230,10 +232,17 @@ func duplex(ctx context.Context, o *opener, up, down uint64) (string, error) {
 
 func resetMe(ctx context.Context, o *opener) (string, error) {
 	err := o.with(ctx, resetMeProtocol, func(s network.Stream) error {
-		if _, err := s.Write([]byte{1}); err != nil {
+		one := []byte{1}
+		if _, err := s.Write(one); err != nil {
 			return err
 		}
-		n, err := s.Read(make([]byte, 1))
+		if _, err := io.ReadFull(s, one); err != nil {
+			return fmt.Errorf("echo: %w", err)
+		}
+		if _, err := s.Write(one); err != nil {
+			return err
+		}
+		n, err := s.Read(one)
 		// The end of the context resets the stream from this side: that is not what was asked for.
 		if ctx.Err() == nil && errors.Is(err, network.ErrReset) {
 			return nil

@@ -39,9 +39,11 @@ func serve(h host.Host) {
 		h.SetStreamHandler(id, func(s network.Stream) {
 			shared.accepted()
 			defer shared.done()
-			// A no-op after a clean end, a reset after any other.
-			defer s.Reset()
-			if err := handle(&accepted{stream: s, shared: shared}); err != nil {
+			if err := handle(&accepted{stream: s, shared: shared}); err == nil {
+				// Not a reset: over QUIC that takes back what was not acknowledged yet.
+				s.Close()
+			} else {
+				s.Reset()
 				shared.change(func(c *counters) { c.Failures++ })
 				fmt.Fprintf(os.Stderr, "go-peer: %s: %v\n", id, err)
 			}
@@ -111,7 +113,14 @@ func serveDuplex(a *accepted) error {
 }
 
 func serveResetMe(a *accepted) error {
-	if _, err := io.ReadFull(a, make([]byte, 1)); err != nil {
+	one := make([]byte, 1)
+	if _, err := io.ReadFull(a, one); err != nil {
+		return err
+	}
+	if _, err := a.stream.Write(one); err != nil {
+		return err
+	}
+	if _, err := io.ReadFull(a, one); err != nil {
 		return err
 	}
 	return a.stream.Reset()

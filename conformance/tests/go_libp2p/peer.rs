@@ -8,12 +8,38 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use data_encoding::HEXLOWER;
+
+use crate::protocols::Transport;
+
 /// How long the program may take to say where it listens. Generous: it only bounds a failure.
 const START_DEADLINE: Duration = Duration::from_secs(60);
 
-/// The program that conformance/interop/go.sh has built, if it runs this test.
+/// The program, or a line that says why the test does nothing.
 pub(crate) fn program() -> Option<OsString> {
-    std::env::var_os("GO_PEER").filter(|path| !path.is_empty())
+    let program = std::env::var_os("GO_PEER").filter(|path| !path.is_empty());
+    if program.is_none() {
+        println!("skipped: GO_PEER is not set; run conformance/interop/go.sh");
+    }
+    program
+}
+
+/// What makes the program speak a transport.
+pub(crate) fn options(transport: Transport) -> Vec<String> {
+    let words = |words: &[&str]| words.iter().map(ToString::to_string).collect();
+    match transport {
+        Transport::TcpNoise => words(&["--security", "noise"]),
+        Transport::TcpTls => words(&["--security", "tls"]),
+        Transport::PnetNoise(key) => words(&["--psk", &HEXLOWER.encode(&key)]),
+        Transport::Quic => words(&["--transport", "quic"]),
+    }
+}
+
+/// [`options`] with an identity of another kind: ed25519, secp256k1, ecdsa or rsa.
+pub(crate) fn options_with_key(transport: Transport, kind: &str) -> Vec<String> {
+    let mut options = options(transport);
+    options.extend(["--key".to_owned(), kind.to_owned()]);
+    options
 }
 
 /// A listening go-libp2p peer, which ends when this is dropped.
@@ -27,7 +53,7 @@ impl GoPeer {
     ///
     /// # Panics
     /// When the program does not start or does not say where it listens.
-    pub(crate) fn listen(program: &OsString, options: &[&str]) -> GoPeer {
+    pub(crate) fn listen(program: &OsString, options: &[String]) -> GoPeer {
         let mut child = Command::new(program)
             .arg("listen")
             .args(options)
@@ -79,7 +105,7 @@ fn end(child: &mut Child) {
 /// Runs `go-peer dial` with one task against `multiaddr`; answers what its result says.
 pub(crate) fn dial(
     program: &OsString,
-    options: &[&str],
+    options: &[String],
     multiaddr: &str,
     task: &[String],
 ) -> Result<String, String> {

@@ -163,7 +163,7 @@ impl Job {
                 stream.reset(0);
                 return Some(Ok(Outcome::default()));
             }
-            if self.kind == Kind::ResetMeAcceptor && self.received.bytes() == 1 {
+            if self.kind == Kind::ResetMeAcceptor && self.received.bytes() == 2 {
                 stream.reset(0);
                 return Some(Ok(Outcome::default()));
             }
@@ -194,7 +194,9 @@ impl Job {
         counters: &SharedCounters,
     ) -> Result<Outcome, String> {
         match (self.kind, end) {
-            (Kind::ResetMeOpener, StreamEnd::Reset(_)) => Ok(Outcome::default()),
+            (Kind::ResetMeOpener, StreamEnd::Reset(_)) if self.received.bytes() == 1 => {
+                Ok(Outcome::default())
+            }
             (Kind::ExpectResetAcceptor, StreamEnd::Reset(_)) => {
                 counters.reset_seen();
                 Ok(Outcome::default())
@@ -259,6 +261,10 @@ impl Job {
         match self.kind {
             Kind::EchoOpener { .. } => self.waiting = true,
             Kind::EchoAcceptor | Kind::ExpectResetAcceptor => {
+                self.out = bytes.to_vec();
+                self.written = 0;
+            }
+            Kind::ResetMeOpener | Kind::ResetMeAcceptor if self.received.bytes() == 1 => {
                 self.out = bytes.to_vec();
                 self.written = 0;
             }

@@ -8,30 +8,34 @@
 
 #[path = "../../../proto-core/examples/lines/blocking.rs"]
 mod blocking;
+#[path = "../../../proto-core/examples/lines/driver.rs"]
+mod driver;
 mod job;
+#[path = "../../../proto-core/examples/lines/transport.rs"]
+mod transport;
 #[path = "../../../proto-core/examples/lines/udp.rs"]
 mod udp;
 
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TryRecvError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use blocking::BlockingDriver;
 use sanspeer_core::close::CloseReason;
-use sanspeer_core::connection::{Connection, ConnectionEvent};
+use sanspeer_core::connection::ConnectionEvent;
 use sanspeer_core::identity::{Identity, PeerId};
 use sanspeer_core::mailbox::ProtocolTable;
 use sanspeer_core::mux::StreamId;
+use sanspeer_core::pnet::PreSharedKey;
 use sanspeer_core::protocol::ProtocolId;
 use sanspeer_core::rng::Seed;
-use sanspeer_core::time::Timestamp;
 
-use crate::protocols::{self, SharedCounters};
+use crate::protocols::{self, SharedCounters, Transport};
+use driver::Driver;
 use job::{Job, Kind};
-use udp::UdpDriver;
+use transport::{OurSide, SecuredBy};
 
 pub(crate) use crate::protocols::Counters;
 pub(crate) use job::Outcome;
@@ -48,50 +52,6 @@ pub(crate) enum Task {
     ResetMe,
     ExpectReset,
     Report,
-}
-
-/// What runs a connection over a socket.
-trait Driver: Send {
-    fn connection(&mut self) -> &mut Connection;
-    fn now(&self) -> Timestamp;
-    fn poll_event(&mut self) -> Option<ConnectionEvent>;
-    fn turn(&mut self, wait: Duration) -> std::io::Result<bool>;
-}
-
-impl Driver for BlockingDriver {
-    fn connection(&mut self) -> &mut Connection {
-        self.connection()
-    }
-
-    fn now(&self) -> Timestamp {
-        self.now()
-    }
-
-    fn poll_event(&mut self) -> Option<ConnectionEvent> {
-        self.poll_event()
-    }
-
-    fn turn(&mut self, wait: Duration) -> std::io::Result<bool> {
-        self.turn(wait)
-    }
-}
-
-impl Driver for UdpDriver {
-    fn connection(&mut self) -> &mut Connection {
-        self.connection()
-    }
-
-    fn now(&self) -> Timestamp {
-        self.now()
-    }
-
-    fn poll_event(&mut self) -> Option<ConnectionEvent> {
-        self.poll_event()
-    }
-
-    fn turn(&mut self, wait: Duration) -> std::io::Result<bool> {
-        self.turn(wait)
-    }
 }
 
 /// A running peer with one connection. Drop closes it.
@@ -120,59 +80,29 @@ struct Running {
 impl OurPeer {
     /// Dials and waits until the connection is there. `number` seeds keys and randomness.
     pub(crate) fn dial(
+        transport: Transport,
         addr: SocketAddr,
-        expected: Option<PeerId>,
+        expected_peer: Option<PeerId>,
         number: u64,
     ) -> Result<OurPeer, String> {
-        let identity = Identity::ed25519(&Seed::from_u64(number));
-        let socket = TcpStream::connect(addr).map_err(|e| e.to_string())?;
-        OurPeer::start(&identity, number, move |identity, seed| {
-            let driver = BlockingDriver::connect(socket, identity, seed, expected, table())?;
-            Ok(Box::new(driver))
+        OurPeer::start(number, |our_side| {
+            of_the_example(transport).dial(addr, expected_peer, our_side)
         })
     }
 
-    /// [`OurPeer::dial`], over QUIC.
-    pub(crate) fn dial_quic(
-        addr: SocketAddr,
-        expected: Option<PeerId>,
-        number: u64,
-    ) -> Result<OurPeer, String> {
-        let identity = Identity::ed25519(&Seed::from_u64(number));
-        OurPeer::start(&identity, number, move |identity, seed| {
-            Ok(Box::new(UdpDriver::connect(addr, identity, &seed, expected, table())?))
-        })
-    }
-
-    /// [`OurPeer::accept`], over QUIC.
-    pub(crate) fn accept_quic(socket: UdpSocket, number: u64) -> Result<OurPeer, String> {
-        let identity = Identity::ed25519(&Seed::from_u64(number));
-        OurPeer::start(&identity, number, move |identity, seed| {
-            Ok(Box::new(UdpDriver::accept(socket, identity, &seed, table())?))
-        })
-    }
-
-    /// Accepts one connection and waits until it is there.
-    pub(crate) fn accept(listener: &TcpListener, number: u64) -> Result<OurPeer, String> {
-        let identity = Identity::ed25519(&Seed::from_u64(number));
-        let (socket, _) = listener.accept().map_err(|e| e.to_string())?;
-        OurPeer::start(&identity, number, move |identity, seed| {
-            Ok(Box::new(BlockingDriver::accept(socket, identity, seed, table())?))
-        })
-    }
-
-    /// The id that [`OurPeer::dial`] and [`OurPeer::accept`] have for this number.
+    /// The id that [`OurPeer::dial`] and [`Listener::accept`] have for this number.
     pub(crate) fn id_of(number: u64) -> PeerId {
         Identity::ed25519(&Seed::from_u64(number)).peer_id()
     }
 
     fn start(
-        identity: &Identity,
         number: u64,
-        connect: impl FnOnce(&Identity, Seed) -> std::io::Result<Box<dyn Driver>>,
+        connect: impl FnOnce(OurSide<'_>) -> std::io::Result<Box<dyn Driver>>,
     ) -> Result<OurPeer, String> {
+        let identity = &Identity::ed25519(&Seed::from_u64(number));
         let seed = Seed::from_u64(number).derive("interop", 0);
-        let driver = connect(identity, seed).map_err(|e| e.to_string())?;
+        let our_side = OurSide { identity, seed, protocols: table() };
+        let driver = connect(our_side).map_err(|e| e.to_string())?;
         let counters = Arc::new(SharedCounters::default());
         let (commands, inbox) = mpsc::channel();
         let (secured, ready) = mpsc::sync_channel(1);
@@ -265,6 +195,39 @@ impl Drop for OurPeer {
         {
             panic!("the peer's thread panicked");
         }
+    }
+}
+
+/// Where one connection is waited for.
+pub(crate) struct Listener(transport::Listener);
+
+impl Listener {
+    /// Listens on a free port of 127.0.0.1.
+    pub(crate) fn bind(transport: Transport) -> std::io::Result<Listener> {
+        let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        Ok(Listener(of_the_example(transport).listen(any_port)?))
+    }
+
+    pub(crate) fn addr(&self) -> std::io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+
+    /// Accepts one connection and waits until it is there. `number` seeds keys and randomness.
+    pub(crate) fn accept(self, number: u64) -> Result<OurPeer, String> {
+        OurPeer::start(number, |our_side| Ok(self.0.accept(our_side)?.0))
+    }
+}
+
+fn of_the_example(transport: Transport) -> transport::Transport {
+    let tcp = |secured_by, psk: Option<[u8; 32]>| transport::Transport::Tcp {
+        secured_by,
+        psk: psk.map(PreSharedKey::new),
+    };
+    match transport {
+        Transport::TcpNoise => tcp(SecuredBy::Noise, None),
+        Transport::TcpTls => tcp(SecuredBy::Tls, None),
+        Transport::PnetNoise(key) => tcp(SecuredBy::Noise, Some(key)),
+        Transport::Quic => transport::Transport::Quic,
     }
 }
 

@@ -1,4 +1,6 @@
-//! What both roles share: protocol names, the pattern, and the counters of a report.
+//! What both roles share: transports, protocol names, the pattern, and the counters of a report.
+
+mod transport;
 
 use std::sync::{Condvar, LazyLock, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -6,6 +8,9 @@ use std::time::{Duration, Instant};
 use libp2p::StreamProtocol;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+
+#[allow(unused_imports, reason = "each test crate that includes this uses a part of it")]
+pub(crate) use transport::{Transport, over_transports, socket_addr};
 
 pub(crate) const ECHO: StreamProtocol = StreamProtocol::new("/interop/echo/1.0.0");
 pub(crate) const CHECKSUM: StreamProtocol = StreamProtocol::new("/interop/checksum/1.0.0");

@@ -151,9 +151,13 @@ impl Opener {
 
     async fn reset_me(self) -> Result<TaskReport, String> {
         let mut stream = self.open(protocols::RESET_ME).await?;
-        stream.write_all(&[1]).await.map_err(text)?;
+        let mut byte = [1];
+        stream.write_all(&byte).await.map_err(text)?;
         stream.flush().await.map_err(text)?;
-        match stream.read(&mut [0; 1]).await {
+        stream.read_exact(&mut byte).await.map_err(text)?;
+        stream.write_all(&byte).await.map_err(text)?;
+        stream.flush().await.map_err(text)?;
+        match stream.read(&mut byte).await {
             Ok(0) => match which_end(&mut stream).await {
                 End::Reset => {}
                 End::HalfClose => return Err("an end where a reset was due".to_owned()),
@@ -163,7 +167,7 @@ impl Opener {
         }
         // A lost connection looks the same from here; a report shows that it lives.
         let remote = Some(self.report().await?);
-        Ok(TaskReport { streams: 1, bytes_sent: 1, bytes_received: 0, remote })
+        Ok(TaskReport { streams: 1, bytes_sent: 2, bytes_received: 1, remote })
     }
 
     async fn expect_reset(self) -> Result<TaskReport, String> {

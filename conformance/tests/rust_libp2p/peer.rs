@@ -1,7 +1,7 @@
 //! A rust-libp2p peer for interop tests: a thread of its own, and blocking calls.
 //!
 //! Test files include it with `#[path = "rust_libp2p/peer.rs"] mod peer;`. What it speaks is in
-//! conformance/interop/PROTOCOLS.md. Another transport is another variant of [`Transport`].
+//! conformance/interop/PROTOCOLS.md.
 
 #![allow(dead_code, reason = "each test crate that includes this uses a part of it")]
 
@@ -16,16 +16,18 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
+use libp2p::core::Transport as _;
 use libp2p::core::upgrade::Version;
 use libp2p::identity::Keypair;
 use libp2p::multiaddr::Protocol;
+use libp2p::pnet::{PnetConfig, PreSharedKey};
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, SwarmEvent};
-use libp2p::{Multiaddr, PeerId, Swarm, SwarmBuilder, noise, tcp, yamux};
+use libp2p::{Multiaddr, PeerId, Swarm, SwarmBuilder, noise, tcp, tls, yamux};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::protocols;
-use crate::protocols::SharedCounters;
+use crate::protocols::{SharedCounters, Transport, socket_addr};
 use behaviour::{Behaviour, OpenRequest};
 use open::Opener;
 
@@ -57,80 +59,61 @@ impl Identity {
     }
 }
 
-/// What carries the peer's connections.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Transport {
-    TcpNoiseYamux,
-    Quic,
-}
-
-impl Transport {
-    fn swarm(
-        self,
-        config: &RustPeerConfig,
-        behaviour: Behaviour,
-    ) -> Result<Swarm<Behaviour>, String> {
-        let builder = SwarmBuilder::with_existing_identity(config.identity.keypair()).with_tokio();
-        let max_streams = config.max_streams;
-        let negotiation = if config.lazy_streams { Version::V1Lazy } else { Version::V1 };
-        let tune = |swarm: libp2p::swarm::Config| {
-            swarm
-                .with_substream_upgrade_protocol_override(negotiation)
-                // Streams above this wait in the muxer, which drops those that it cannot hold.
-                .with_max_negotiating_inbound_streams(max_streams)
-        };
-        Ok(match self {
-            Transport::TcpNoiseYamux => builder
-                .with_tcp(tcp::Config::default(), noise::Config::new, move || {
-                    let mut config = yamux::Config::default();
-                    config.set_max_num_streams(max_streams);
-                    config
-                })
-                .map_err(|e| e.to_string())?
-                .with_behaviour(|_| behaviour)
-                .map_err(|e| e.to_string())?
-                .with_swarm_config(tune)
-                .build(),
-            Transport::Quic => builder
-                .with_quic()
-                .with_behaviour(|_| behaviour)
-                .map_err(|e| e.to_string())?
-                .with_swarm_config(tune)
-                .build(),
-        })
-    }
-
-    fn multiaddr(self, addr: SocketAddr) -> Multiaddr {
-        let ip = match addr.ip() {
-            IpAddr::V4(ip) => Protocol::Ip4(ip),
-            IpAddr::V6(ip) => Protocol::Ip6(ip),
-        };
-        match self {
-            Transport::TcpNoiseYamux => {
-                Multiaddr::empty().with(ip).with(Protocol::Tcp(addr.port()))
-            }
-            Transport::Quic => {
-                Multiaddr::empty().with(ip).with(Protocol::Udp(addr.port())).with(Protocol::QuicV1)
-            }
-        }
-    }
-}
-
-/// The IP address and port that a multiaddr starts with.
-pub(crate) fn socket_addr(addr: &Multiaddr) -> Option<SocketAddr> {
-    let mut parts = addr.iter();
-    let ip = if let Some(Protocol::Ip4(ip)) = parts.next() {
-        IpAddr::V4(ip)
-    } else if let Some(Protocol::Ip6(ip)) = addr.iter().next() {
-        IpAddr::V6(ip)
-    } else {
-        return None;
+/// A swarm over one transport alone.
+fn swarm(config: &RustPeerConfig, behaviour: Behaviour) -> Result<Swarm<Behaviour>, String> {
+    let builder = SwarmBuilder::with_existing_identity(config.identity.keypair()).with_tokio();
+    let max_streams = config.max_streams;
+    let muxer = move || {
+        let mut config = yamux::Config::default();
+        config.set_max_num_streams(max_streams);
+        config
     };
-    if let Some(Protocol::Tcp(port) | Protocol::Udp(port)) = parts.next() {
-        Some(SocketAddr::new(ip, port))
-    } else {
-        None
-    }
+    let negotiation = if config.lazy_streams { Version::V1Lazy } else { Version::V1 };
+    let tune = |swarm: libp2p::swarm::Config| {
+        swarm
+            .with_substream_upgrade_protocol_override(negotiation)
+            // Streams above this wait in the muxer, which drops those that it cannot hold.
+            .with_max_negotiating_inbound_streams(max_streams)
+    };
+    let tcp = tcp::Config::default();
+    Ok(match config.transport {
+        Transport::TcpNoise => builder
+            .with_tcp(tcp, noise::Config::new, muxer)
+            .map_err(text)?
+            .with_behaviour(|_| behaviour)
+            .map_err(text)?
+            .with_swarm_config(tune)
+            .build(),
+        Transport::TcpTls => builder
+            .with_tcp(tcp, tls::Config::new, muxer)
+            .map_err(text)?
+            .with_behaviour(|_| behaviour)
+            .map_err(text)?
+            .with_swarm_config(tune)
+            .build(),
+        Transport::PnetNoise(key) => builder
+            .with_other_transport(|identity| {
+                let private = PnetConfig::new(PreSharedKey::new(key));
+                Ok::<_, Box<dyn std::error::Error + Send + Sync>>(
+                    tcp::tokio::Transport::new(tcp)
+                        .and_then(move |socket, _| private.handshake(socket))
+                        .upgrade(Version::V1Lazy)
+                        .authenticate(noise::Config::new(identity)?)
+                        .multiplex(muxer()),
+                )
+            })
+            .map_err(text)?
+            .with_behaviour(|_| behaviour)
+            .map_err(text)?
+            .with_swarm_config(tune)
+            .build(),
+        Transport::Quic => builder
+            .with_quic()
+            .with_behaviour(|_| behaviour)
+            .map_err(text)?
+            .with_swarm_config(tune)
+            .build(),
+    })
 }
 
 #[derive(Clone, Debug)]
@@ -151,7 +134,7 @@ impl Default for RustPeerConfig {
     fn default() -> Self {
         RustPeerConfig {
             identity: Identity::Ed25519,
-            transport: Transport::TcpNoiseYamux,
+            transport: Transport::TcpNoise,
             lazy_streams: false,
             max_streams: 512,
             deadline: Duration::from_secs(120),
@@ -178,6 +161,9 @@ struct Shared {
     /// Connected peers, the latest last.
     connected: Mutex<Vec<PeerId>>,
     connected_changed: Condvar,
+    /// Why the last incoming connection failed before it was there.
+    refused: Mutex<Option<String>>,
+    refused_changed: Condvar,
 }
 
 impl Shared {
@@ -287,6 +273,16 @@ impl RustPeer {
         self.wait_peers("disconnected", |peers| (!peers.contains(&peer)).then_some(()))
     }
 
+    /// Waits until an incoming connection has failed in its handshakes, and answers why.
+    pub(crate) fn wait_refused(&self) -> Result<String, String> {
+        let deadline = self.config.deadline;
+        let refused = self.shared.refused.lock().expect("no panic while the reason is locked");
+        let waited =
+            self.shared.refused_changed.wait_timeout_while(refused, deadline, |r| r.is_none());
+        let (mut refused, _) = waited.expect("no panic while the reason is locked");
+        refused.take().ok_or_else(|| format!("nobody was refused in {deadline:?}"))
+    }
+
     /// What the accepted streams of all connections have seen.
     pub(crate) fn counters(&self) -> Counters {
         self.shared.counters.snapshot()
@@ -370,7 +366,7 @@ async fn drive(
     started: blocking::SyncSender<Result<(PeerId, SocketAddr), String>>,
 ) {
     let behaviour = Behaviour::new(Arc::clone(&shared.counters));
-    let listening = config.transport.swarm(&config, behaviour).and_then(|mut swarm| {
+    let listening = swarm(&config, behaviour).and_then(|mut swarm| {
         let any_port = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
         let addr = config.transport.multiaddr(any_port);
         swarm.listen_on(addr).map_err(|e| error_chain(&e)).map(|_| swarm)
@@ -431,7 +427,16 @@ fn on_event(
         shared.connected_changed.notify_all();
     } else if let SwarmEvent::OutgoingConnectionError { connection_id, error, .. } = event {
         answer(connection_id, Err(error_chain(&error)));
+    } else if let SwarmEvent::IncomingConnectionError { error, .. } = event {
+        let mut refused = shared.refused.lock().expect("no panic while the reason is locked");
+        *refused = Some(error_chain(&error));
+        drop(refused);
+        shared.refused_changed.notify_all();
     }
+}
+
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
 }
 
 /// An error with all its causes, since libp2p's outer errors say little.

@@ -140,8 +140,12 @@ impl Accepted {
     }
 
     async fn reset_me(&mut self) -> Result<(), String> {
+        let mut byte = [0; 1];
+        self.read_exact(&mut byte).await?;
+        self.stream.write_all(&byte).await.map_err(text)?;
+        self.stream.flush().await.map_err(text)?;
         // Dropping the stream, which is still open both ways, is what resets it.
-        self.read_exact(&mut [0; 1]).await
+        self.read_exact(&mut byte).await
     }
 
     async fn expect_reset(&mut self) -> Result<(), String> {

@@ -1,4 +1,4 @@
-//! [`converse`]: the application of this example, over any [`BlockingDriver`].
+//! [`converse`]: the application of this example, over any [`Driver`].
 //!
 //! The dialer opens one stream of [`LINES`]. Each line travels as a frame: its length as an
 //! unsigned varint, then its bytes, without a line feed. Either side ends its direction when it
@@ -17,7 +17,7 @@ use sanspeer_core::mux::{Role, StreamId, WriteError};
 use sanspeer_core::protocol::ProtocolId;
 use sanspeer_core::varint::MAX_VARINT_BYTES;
 
-use super::blocking::BlockingDriver;
+use super::driver::Driver;
 
 /// The protocol of this example.
 pub const LINES: &str = "/sanspeer/lines/1.0.0";
@@ -87,7 +87,7 @@ fn lines_id() -> ProtocolId {
 ///
 /// A listener whose dialer has finished sends what is there to be said and finishes too, as a
 /// server does whose client has hung up.
-pub fn converse(driver: &mut BlockingDriver, local: &mut dyn Local) -> Result<(), Failure> {
+pub fn converse(driver: &mut dyn Driver, local: &mut dyn Local) -> Result<(), Failure> {
     let mut conversation = Conversation::new(local);
     loop {
         // First what the remote did: every event, then the answers.
@@ -129,11 +129,7 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    fn handle(
-        &mut self,
-        driver: &mut BlockingDriver,
-        event: ConnectionEvent,
-    ) -> Result<(), Failure> {
+    fn handle(&mut self, driver: &mut dyn Driver, event: ConnectionEvent) -> Result<(), Failure> {
         match event {
             ConnectionEvent::Secured { peer } => self.local.connected(peer),
             ConnectionEvent::Inbound { .. } => {
@@ -171,7 +167,7 @@ impl<'a> Conversation<'a> {
     }
 
     /// Does what can be done now.
-    fn advance(&mut self, driver: &mut BlockingDriver) -> Result<(), Failure> {
+    fn advance(&mut self, driver: &mut dyn Driver) -> Result<(), Failure> {
         let now = driver.now();
         let connection = driver.connection();
         if self.closed.is_some() {
@@ -192,7 +188,7 @@ impl<'a> Conversation<'a> {
     }
 
     /// Reads the lines that are there.
-    fn hear(&mut self, driver: &mut BlockingDriver, stream: StreamId) -> Result<(), Failure> {
+    fn hear(&mut self, driver: &mut dyn Driver, stream: StreamId) -> Result<(), Failure> {
         while !self.heard_all {
             match driver.connection().stream(stream).read_frame(&mut self.reader) {
                 Ok(FrameStep::Frame(line)) => self.local.received(&line),
@@ -212,7 +208,7 @@ impl<'a> Conversation<'a> {
 
     /// Writes the lines that this side has to say, as far as there is room, and the end after the
     /// last.
-    fn speak(&mut self, driver: &mut BlockingDriver, stream: StreamId) -> Result<(), Failure> {
+    fn speak(&mut self, driver: &mut dyn Driver, stream: StreamId) -> Result<(), Failure> {
         let hung_up = self.heard_all && driver.connection().role() == Role::Listener;
         while !self.said_all && self.unsent.len() < MAX_UNSENT_BYTES {
             match self.local.next() {
@@ -249,7 +245,7 @@ impl<'a> Conversation<'a> {
     }
 
     /// The connection is over: reads the rest, and says whether that was all.
-    fn end(&mut self, driver: &mut BlockingDriver) -> Result<(), Failure> {
+    fn end(&mut self, driver: &mut dyn Driver) -> Result<(), Failure> {
         if let Some(stream) = self.stream {
             match self.hear(driver, stream) {
                 Ok(())

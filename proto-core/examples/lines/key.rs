@@ -1,4 +1,4 @@
-//! The identity, from a file or for this run alone.
+//! The identity, from a file or for this run alone, and the key of a private network.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
@@ -6,8 +6,12 @@ use std::io::{self, ErrorKind, Read, Write};
 use sanspeer_core::identity::{
     Identity, MAX_PRIVATE_KEY_BYTES, decode_private_key, encode_private_key,
 };
+use sanspeer_core::pnet::PreSharedKey;
 
 use super::{Problem, os_seed};
+
+/// The largest pre-shared key file that is read, in bytes: a key takes less than 100.
+const MAX_PSK_FILE_BYTES: usize = 4096;
 
 /// The identity in `file`; without a file, or when it does not exist yet, a new one. What is in
 /// the file is never replaced.
@@ -17,10 +21,7 @@ pub(super) fn identity(file: Option<&str>) -> Result<Identity, Problem> {
     let wrong = |what: &dyn std::fmt::Display| format!("key file {path:?}: {what}");
     match File::open(path) {
         Ok(file) => {
-            let mut bytes = Vec::new();
-            // One byte more than allowed, so that a longer file is seen to be longer.
-            let mut bounded = file.take(MAX_PRIVATE_KEY_BYTES as u64 + 1);
-            bounded.read_to_end(&mut bytes).map_err(|error| wrong(&error))?;
+            let bytes = read(file, MAX_PRIVATE_KEY_BYTES).map_err(|error| wrong(&error))?;
             let keypair = decode_private_key(&bytes).map_err(|error| wrong(&error))?;
             Identity::new(keypair, &seed).map_err(|error| wrong(&error))
         }
@@ -32,6 +33,24 @@ pub(super) fn identity(file: Option<&str>) -> Result<Identity, Problem> {
         }
         Err(error) => Err(wrong(&error)),
     }
+}
+
+/// The key of the private network in `path`, which is never made up.
+pub(super) fn pre_shared_key(path: &str) -> Result<PreSharedKey, Problem> {
+    let wrong = |what: &dyn std::fmt::Display| format!("pre-shared key file {path:?}: {what}");
+    let file = File::open(path).map_err(|error| wrong(&error))?;
+    let bytes = read(file, MAX_PSK_FILE_BYTES).map_err(|error| wrong(&error))?;
+    if bytes.len() > MAX_PSK_FILE_BYTES {
+        return Err(wrong(&format_args!("more than {MAX_PSK_FILE_BYTES} bytes")));
+    }
+    PreSharedKey::parse(&bytes).map_err(|error| wrong(&error))
+}
+
+/// At most one byte more than allowed, so that a longer file is seen to be longer.
+fn read(file: File, max_bytes: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.take(max_bytes as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Writes a file that did not exist, for its owner's eyes alone.

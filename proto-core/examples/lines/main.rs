@@ -1,4 +1,4 @@
-//! Two peers exchange lines over TCP, without async and without a second thread for the
+//! Two peers exchange lines over TCP or QUIC, without async and without a second thread for the
 //! connection.
 //!
 //! ```text
@@ -7,7 +7,8 @@
 //! cargo run --example lines -- dial /ip4/127.0.0.1/tcp/4001/p2p/12D3KooW...
 //! ```
 //!
-//! [`blocking`] is the loop that an embedder writes, [`conversation`] the application above it.
+//! [`blocking`] and [`udp`] are the loops that an embedder writes, for TCP and QUIC; [`transport`]
+//! chooses what lies below the streams, and [`conversation`] is the application above them.
 #![allow(
     clippy::disallowed_types,
     clippy::disallowed_methods,
@@ -17,29 +18,36 @@
 mod blocking;
 mod conversation;
 mod demo;
+mod driver;
 mod key;
+mod options;
 mod terminal;
+mod transport;
+mod udp;
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::time::Duration;
 
-use blocking::BlockingDriver;
-use conversation::{Failure, converse};
+use conversation::converse;
 use multiaddr::{Multiaddr, Protocol};
-use sanspeer_core::identity::PeerId;
+use options::Options;
+use sanspeer_core::identity::{Identity, PeerId};
 use sanspeer_core::rng::Seed;
 use terminal::Terminal;
+use transport::{OurSide, Transport};
 
 const USAGE: &str = "\
-usage: lines                                  both sides here, over TCP on 127.0.0.1
-       lines listen IP:PORT [--key FILE]      wait for a peer and exchange lines with it
-       lines dial MULTIADDR [--key FILE]      dial /ip4/../tcp/../p2p/.. and exchange lines
+usage: lines [OPTIONS]                     both sides here, on 127.0.0.1
+       lines listen IP:PORT [OPTIONS]      wait for a peer and exchange lines with it
+       lines dial MULTIADDR [OPTIONS]      dial /ip4/../tcp/../p2p/.. and exchange lines,
+                                           or /ip4/../udp/../quic-v1/p2p/.. with --quic
+options:
+  --key FILE    this side's private key, in libp2p's protobuf encoding; made if there is none
+  --tls         TLS instead of Noise; both sides must ask for it
+  --psk FILE    in the private network of this key, a file that begins with /key/swarm/psk/1.0.0/
+  --quic        QUIC over UDP instead of TCP; not in a private network
 
-Lines typed here go to the peer; Ctrl-D (end of input) ends this side's direction.
-FILE holds a private key in libp2p's protobuf encoding; it is made if there is none.";
-
-const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
+Lines typed here go to the peer; Ctrl-D (end of input) ends this side's direction.";
 
 /// What went wrong, in one line that names what the user gave.
 type Problem = String;
@@ -56,50 +64,34 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &[String]) -> Result<(), Problem> {
-    let (words, key_file) = split_key_option(arguments)?;
-    match words[..] {
-        [] if key_file.is_none() => demo::run(),
+    let options = Options::parse(arguments)?;
+    match options.words[..] {
+        [] if options.key_file.is_none() => demo::run(&options.transport()?),
         ["-h" | "--help" | "help"] => {
             println!("{USAGE}");
             Ok(())
         }
-        ["listen", address] => listen(address, key_file),
-        ["dial", address] => dial(address, key_file),
-        ["listen" | "dial"] => Err(format!("{:?} needs an address; see --help", words[0])),
+        ["listen", address] => listen(address, &options),
+        ["dial", address] => dial(address, &options),
+        [command @ ("listen" | "dial")] => Err(format!("{command:?} needs an address; see --help")),
         _ => Err(format!("do not understand {:?}; see --help", arguments.join(" "))),
     }
 }
 
-/// The arguments without `--key FILE`, and FILE.
-fn split_key_option(arguments: &[String]) -> Result<(Vec<&str>, Option<&str>), Problem> {
-    let (mut words, mut file) = (Vec::new(), None);
-    let mut rest = arguments.iter().map(String::as_str);
-    while let Some(word) = rest.next() {
-        if word == "--key" {
-            file = Some(rest.next().ok_or("--key needs a file")?);
-        } else {
-            words.push(word);
-        }
-    }
-    Ok((words, file))
-}
-
-fn listen(address: &str, key_file: Option<&str>) -> Result<(), Problem> {
+fn listen(address: &str, options: &Options<'_>) -> Result<(), Problem> {
     let socket_address: SocketAddr = address
         .parse()
         .map_err(|_| format!("{address:?} is not an address such as 127.0.0.1:4001"))?;
-    let identity = key::identity(key_file)?;
+    let transport = options.transport()?;
+    let identity = key::identity(options.key_file)?;
     let cannot = |error| format!("cannot listen on {address}: {error}");
-    let listener = TcpListener::bind(socket_address).map_err(cannot)?;
+    let listener = transport.listen(socket_address).map_err(cannot)?;
     let bound = listener.local_addr().map_err(cannot)?;
-    println!("listening on {}", multiaddr_of(bound, identity.peer_id()));
+    println!("listening on {}", multiaddr_of(&transport, bound, identity.peer_id()));
     let mut terminal = Terminal::new();
     loop {
-        let (socket, from) = listener.accept().map_err(cannot)?;
-        let seed = os_seed()?;
-        let mut driver = BlockingDriver::accept(socket, &identity, seed, conversation::protocols())
-            .map_err(|error| format!("{from}: {error}"))?;
-        match converse(&mut driver, &mut terminal) {
+        let (mut driver, from) = listener.accept(our_side(&identity)?).map_err(cannot)?;
+        match converse(&mut *driver, &mut terminal) {
             // A stranger who does not get through the handshake must not end the listener.
             Err(failure) if driver.connection().peer().is_none() => {
                 eprintln!("lines: {from}: {failure}");
@@ -109,28 +101,47 @@ fn listen(address: &str, key_file: Option<&str>) -> Result<(), Problem> {
     }
 }
 
-fn dial(address: &str, key_file: Option<&str>) -> Result<(), Problem> {
-    let (socket_address, expected_peer) = parse_multiaddr(address)?;
-    let identity = key::identity(key_file)?;
-    let socket = TcpStream::connect_timeout(&socket_address, DIAL_TIMEOUT)
+fn dial(address: &str, options: &Options<'_>) -> Result<(), Problem> {
+    let transport = options.transport()?;
+    let (socket_address, expected_peer) = parse_multiaddr(&transport, address)?;
+    let identity = key::identity(options.key_file)?;
+    let mut driver = transport
+        .dial(socket_address, expected_peer, our_side(&identity)?)
         .map_err(|error| format!("cannot dial {address}: {error}"))?;
-    let seed = os_seed()?;
-    let protocols = conversation::protocols();
-    let mut driver = BlockingDriver::connect(socket, &identity, seed, expected_peer, protocols)
-        .map_err(|error| format!("cannot dial {address}: {error}"))?;
-    converse(&mut driver, &mut Terminal::new())
-        .map_err(|failure: Failure| format!("{address}: {failure}"))
+    converse(&mut *driver, &mut Terminal::new()).map_err(|failure| format!("{address}: {failure}"))
 }
 
-/// `/ip4/../tcp/..` or `/ip6/../tcp/..`, with or without `/p2p/..` behind it.
-fn parse_multiaddr(text: &str) -> Result<(SocketAddr, Option<PeerId>), Problem> {
+/// This side of a connection that begins now.
+fn our_side(identity: &Identity) -> Result<OurSide<'_>, Problem> {
+    Ok(OurSide { identity, seed: os_seed()?, protocols: conversation::protocols() })
+}
+
+/// `/ip4/../tcp/..` or `/ip4/../udp/../quic-v1`, or the same with `/ip6/..`, with or without
+/// `/p2p/..` behind it.
+fn parse_multiaddr(
+    transport: &Transport,
+    text: &str,
+) -> Result<(SocketAddr, Option<PeerId>), Problem> {
     let address: Multiaddr =
         text.parse().map_err(|error| format!("{text:?} is not a multiaddr: {error}"))?;
     let parts: Vec<Protocol<'_>> = address.iter().collect();
-    let (ip, port, rest) = match &parts[..] {
-        [Protocol::Ip4(ip), Protocol::Tcp(port), rest @ ..] => ((*ip).into(), *port, rest),
-        [Protocol::Ip6(ip), Protocol::Tcp(port), rest @ ..] => ((*ip).into(), *port, rest),
-        _ => return Err(format!("{text:?} does not begin with /ip4/../tcp/.. or /ip6/../tcp/..")),
+    let (ip, rest) = match &parts[..] {
+        [Protocol::Ip4(ip), rest @ ..] => ((*ip).into(), rest),
+        [Protocol::Ip6(ip), rest @ ..] => ((*ip).into(), rest),
+        _ => return Err(format!("{text:?} does not begin with /ip4/.. or /ip6/..")),
+    };
+    let (port, rest) = match (transport, rest) {
+        (Transport::Tcp { .. }, [Protocol::Tcp(port), rest @ ..])
+        | (Transport::Quic, [Protocol::Udp(port), Protocol::QuicV1, rest @ ..]) => (*port, rest),
+        (Transport::Tcp { .. }, [Protocol::Udp(_), Protocol::QuicV1, ..]) => {
+            return Err(format!("{text:?} is dialled with --quic"));
+        }
+        (Transport::Tcp { .. }, _) => {
+            return Err(format!("{text:?} has no /tcp/.. behind its IP address"));
+        }
+        (Transport::Quic, _) => {
+            return Err(format!("{text:?} has no /udp/../quic-v1 behind its IP address"));
+        }
     };
     match rest {
         [] => Ok((SocketAddr::new(ip, port), None)),
@@ -139,8 +150,13 @@ fn parse_multiaddr(text: &str) -> Result<(SocketAddr, Option<PeerId>), Problem> 
     }
 }
 
-fn multiaddr_of(address: SocketAddr, peer: PeerId) -> Multiaddr {
-    Multiaddr::from(address.ip()).with(Protocol::Tcp(address.port())).with(Protocol::P2p(peer))
+fn multiaddr_of(transport: &Transport, address: SocketAddr, peer: PeerId) -> Multiaddr {
+    let ip = Multiaddr::from(address.ip());
+    let address = match transport {
+        Transport::Tcp { .. } => ip.with(Protocol::Tcp(address.port())),
+        Transport::Quic => ip.with(Protocol::Udp(address.port())).with(Protocol::QuicV1),
+    };
+    address.with(Protocol::P2p(peer))
 }
 
 /// A seed from the operating system: all the randomness that a connection or identity needs.

@@ -45,6 +45,7 @@ const MIN_WAIT: Duration = Duration::from_millis(1);
 pub struct UdpDriver {
     endpoint: QuicEndpoint,
     id: QuicConnectionId,
+    remote: SocketAddr,
     connection: Connection,
     port: Port,
     lease: Lease,
@@ -105,8 +106,8 @@ impl Port {
     }
 }
 
-/// Seconds since 1970-01-01 UTC.
-fn unix_seconds() -> u64 {
+/// Seconds since 1970-01-01 UTC, by the operating system's clock.
+pub fn unix_seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
@@ -136,7 +137,7 @@ impl UdpDriver {
         let (id, mux) = endpoint
             .connect(port.now(), remote, expected_peer, unix_seconds())
             .map_err(io::Error::other)?;
-        Ok(UdpDriver::new(port, endpoint, id, mux, seed, protocols))
+        Ok(UdpDriver::new(port, endpoint, (id, remote), mux, seed, protocols))
     }
 
     /// Accepts the first connection that comes to `socket`, and refuses others. `seed` must be
@@ -151,9 +152,9 @@ impl UdpDriver {
         let mut endpoint = endpoint(identity, seed, &port)?;
         loop {
             port.receive(&mut endpoint);
-            while let Some(EndpointEvent::Incoming { id, .. }) = endpoint.poll_event() {
+            while let Some(EndpointEvent::Incoming { id, remote, .. }) = endpoint.poll_event() {
                 if let Ok((id, mux)) = endpoint.accept(port.now(), id, unix_seconds()) {
-                    return Ok(UdpDriver::new(port, endpoint, id, mux, seed, protocols));
+                    return Ok(UdpDriver::new(port, endpoint, (id, remote), mux, seed, protocols));
                 }
             }
             port.respond(&mut endpoint);
@@ -164,7 +165,7 @@ impl UdpDriver {
     fn new(
         port: Port,
         endpoint: QuicEndpoint,
-        id: QuicConnectionId,
+        (id, remote): (QuicConnectionId, SocketAddr),
         mux: QuicMux,
         seed: &Seed,
         protocols: ProtocolTable,
@@ -174,6 +175,7 @@ impl UdpDriver {
         UdpDriver {
             endpoint,
             id,
+            remote,
             connection,
             port,
             lease: Lease::default(),
@@ -186,6 +188,11 @@ impl UdpDriver {
     /// The connection: open, accept, read and write streams here, then take a turn.
     pub fn connection(&mut self) -> &mut Connection {
         &mut self.connection
+    }
+
+    /// Where the remote was when the connection began.
+    pub fn remote(&self) -> SocketAddr {
+        self.remote
     }
 
     /// The time, as the connection counts it.

@@ -163,7 +163,7 @@ fn opened(remote: &mut Secured, wire: &mut [u8]) -> Vec<Result<Vec<u8>, Opened>>
         let (record, after) = rest.split_at_mut(tls::record_bytes(*header).unwrap());
         all.push(match remote.opener.open(record).unwrap() {
             Opened::Data(n) => Ok(record[tls::HEADER_BYTES..tls::HEADER_BYTES + n].to_vec()),
-            other => Err(other),
+            other @ (Opened::Nothing | Opened::Closed) => Err(other),
         });
         rest = after;
     }

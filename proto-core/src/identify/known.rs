@@ -72,6 +72,7 @@ impl Known {
         if whole || !message.protocols.is_empty() {
             let ids = message.protocols.into_iter();
             info.protocols = ids.map(|id| interner.intern(id)).collect();
+            info.protocols.shrink_to_fit();
         }
         if whole || message.observed_address.is_some() {
             info.observed_address = message.observed_address;
@@ -140,7 +141,7 @@ fn differ(before: &PeerInfo, after: &PeerInfo) -> bool {
 
 /// The addresses without the peer id behind them, each once, and without those of other peers.
 fn listen_addresses(peer: PeerId, addresses: Vec<Multiaddr>) -> Vec<Multiaddr> {
-    let mut own: Vec<Multiaddr> = Vec::with_capacity(addresses.len());
+    let mut own: Vec<Multiaddr> = Vec::new();
     for mut address in addresses {
         if let Some(Protocol::P2p(id)) = address.iter().last() {
             if id != peer {
@@ -152,6 +153,7 @@ fn listen_addresses(peer: PeerId, addresses: Vec<Multiaddr>) -> Vec<Multiaddr> {
             own.push(address);
         }
     }
+    own.shrink_to_fit();
     own
 }
 

@@ -53,6 +53,16 @@ impl Link {
         Link { peer, address, ask: Ask::Waiting, streams: BTreeMap::new() }
     }
 
+    /// Takes a stream out.
+    pub(super) fn remove(&mut self, stream: StreamId) -> Option<Purpose> {
+        let purpose = self.streams.remove(&stream);
+        if self.streams.is_empty() {
+            // An empty map may keep its memory, a new one has none.
+            self.streams = BTreeMap::new();
+        }
+        purpose
+    }
+
     /// How many streams of a purpose there are.
     pub(super) fn count(&self, is_it: impl Fn(&Purpose) -> bool) -> usize {
         self.streams.values().filter(|purpose| is_it(purpose)).count()

@@ -222,7 +222,7 @@ impl Identify {
                 self.requests.remove(&request);
             }
             Ask::Open(stream) => {
-                link.streams.remove(&stream);
+                link.remove(stream);
                 self.reset(StreamRef { connection, stream });
             }
         }
@@ -470,7 +470,7 @@ impl Identify {
 
     fn forget(&mut self, stream: StreamRef) -> Option<(PeerId, Purpose)> {
         let link = self.links.get_mut(&stream.connection)?;
-        let purpose = link.streams.remove(&stream.stream)?;
+        let purpose = link.remove(stream.stream)?;
         self.timers.cancel(Timer::Stream(stream));
         Some((link.peer, purpose))
     }

@@ -5,8 +5,8 @@
 //! - [`message`]: what one side says, as protobuf, within bounds;
 //! - [`info`]: what a peer said so far.
 //!
-//! Inside: what we say ([`own`]), what a peer said ([`known`], [`interner`]), what is under way on
-//! a connection ([`link`]), and when something is due ([`timers`]).
+//! Inside: what we say (`own`), what a peer said (`known`, `interner`), what is under way on a
+//! connection (`link`), and when something is due (`timers`).
 //!
 //! Specification: [identify](https://github.com/libp2p/specs/blob/master/identify/README.md).
 

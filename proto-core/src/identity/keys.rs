@@ -81,7 +81,12 @@ pub fn decode_public_key(bytes: &[u8]) -> Result<PublicKey, KeyError> {
         KeyKind::Secp256k1 => {
             secp256k1::PublicKey::try_from_bytes(data).map(Into::into).map_err(invalid)
         }
-        KeyKind::Ecdsa => ecdsa::PublicKey::try_decode_der(data).map(Into::into).map_err(invalid),
+        KeyKind::Ecdsa => {
+            let key = ecdsa::PublicKey::try_decode_der(data).map_err(invalid)?;
+            // Compressed points, and bytes behind the point, would be accepted too. go-libp2p
+            // refuses them, and handed on, such a key would be longer than it came.
+            if key.encode_der() == data { Ok(key.into()) } else { Err(KeyError::Invalid(kind)) }
+        }
         KeyKind::Rsa => {
             let bits = rsa_modulus_bits(data).ok_or(KeyError::Invalid(kind))?;
             if !(MIN_RSA_BITS..=MAX_RSA_BITS).contains(&bits) {
@@ -281,6 +286,32 @@ mod tests {
         assert_eq!(decode_private_key(&old).unwrap().public(), keypair.public());
         old[99] ^= 1;
         assert_eq!(decode_private_key(&old).map(|_| ()), Err(KeyError::Invalid(KeyKind::Ed25519)));
+    }
+
+    #[test]
+    fn an_ecdsa_key_has_one_encoding() {
+        let secret = ecdsa::SecretKey::try_from_bytes([1; 32]).unwrap();
+        let key = Keypair::from(ecdsa::Keypair::from(secret)).public().encode_protobuf();
+        assert_eq!(decode_public_key(&key).unwrap().encode_protobuf(), key);
+        let shortened = |by: u8, point: &[u8]| {
+            let mut changed = key[..key.len() - 65].to_vec();
+            let bit_string = changed.len() - 2;
+            for length in [3, 5, bit_string] {
+                changed[length] -= by;
+            }
+            [&changed, point].concat()
+        };
+        let (head, point) = key.split_at(key.len() - 65);
+        assert_eq!(shortened(0, point), key);
+        let compressed = shortened(32, &[&[2 | point[64] & 1], &point[1..33]].concat());
+        let invalid = Err(KeyError::Invalid(KeyKind::Ecdsa));
+        assert_eq!(decode_public_key(&compressed), invalid);
+        let mut behind = [head, point, &[0]].concat();
+        behind[3] += 1;
+        assert_eq!(decode_public_key(&behind), invalid);
+        let mut other_length = key.clone();
+        other_length[5] ^= 1;
+        assert_eq!(decode_public_key(&other_length), invalid);
     }
 
     #[test]

@@ -54,9 +54,9 @@ pub struct Node {
 }
 
 impl Node {
-    /// A node that does nothing yet. Everything that it draws at random follows from `seed`.
-    pub fn new(config: NodeConfig, identity: Identity, seed: Seed, now: Timestamp) -> Self {
-        let _ = seed;
+    /// A node that does nothing yet. What it draws at random follows from the seed; so far that is
+    /// nothing.
+    pub fn new(config: NodeConfig, identity: Identity, _seed: Seed, now: Timestamp) -> Self {
         let identify = Identify::new(config.identify.clone(), identity.clone());
         let mut node = Node {
             protocols: Protocols::new(identify, config.perf),

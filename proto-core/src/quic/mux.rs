@@ -25,6 +25,10 @@ use crate::tls::TlsError;
 /// The application's code for every end that we cause (RFC 9000, section 20.2).
 const CLOSE_CODE: VarInt = VarInt::from_u32(0);
 
+/// Datagrams after which their events are taken even if nobody polls: `quinn_proto` keeps the room
+/// that they once took.
+const MAX_ARRIVED: u32 = 32;
+
 /// How far the connection is.
 #[derive(Clone, Debug)]
 pub(super) enum Phase {
@@ -83,6 +87,9 @@ pub struct QuicMux {
     /// When its time was last handled. A timer that it sets in the past, since what is to be done
     /// for it is to send, fires only later than that.
     timed_at: Option<Timestamp>,
+    /// Datagrams whose events were not taken yet, below [`MAX_ARRIVED`], and their bytes.
+    arrived: u32,
+    arrived_bytes: u64,
     received_bytes: u64,
     sent_bytes: u64,
 }
@@ -113,11 +120,13 @@ impl QuicMux {
             windows: Windows::new(&config, now),
             deadline: None,
             timed_at: None,
+            arrived: 0,
+            arrived_bytes: 0,
             received_bytes: 0,
             sent_bytes: 0,
             config,
         };
-        mux.pump(0);
+        mux.pump();
         mux
     }
 
@@ -147,14 +156,19 @@ impl QuicMux {
         self.connection.is_drained()
     }
 
-    /// Takes an event of the endpoint's for this connection.
+    /// Takes an event of the endpoint's for this connection. What it causes is done when events are
+    /// polled, for datagrams that came together at once.
     pub fn handle_endpoint_event(&mut self, now: Timestamp, event: FromEndpoint) {
         self.clock.advance(now);
-        let datagram_bytes = event.datagram_bytes as u64;
-        self.received_bytes += datagram_bytes;
+        self.received_bytes += event.datagram_bytes as u64;
+        self.arrived_bytes += event.datagram_bytes as u64;
+        self.arrived += 1;
         self.connection.handle_event(event.event);
-        self.pump(datagram_bytes);
-        self.windows.fit_send_window(&self.config, &mut self.connection);
+        if self.arrived >= MAX_ARRIVED {
+            self.pump();
+        } else {
+            self.note_deadline();
+        }
     }
 
     /// The next event for the endpoint ([`super::QuicEndpoint::handle_connection_event`]).
@@ -269,8 +283,8 @@ impl QuicMux {
         }
     }
 
-    /// Takes the events of `quinn_proto`, which a datagram of so many bytes caused.
-    pub(super) fn pump(&mut self, datagram_bytes: u64) {
+    /// Takes the events of `quinn_proto`, which the datagrams since the last time caused.
+    pub(super) fn pump(&mut self) {
         let mut readable = Vec::new();
         while let Some(event) = self.connection.poll() {
             match event {
@@ -286,7 +300,11 @@ impl QuicMux {
                 }
             }
         }
-        self.count_unread(&readable, datagram_bytes);
+        let arrived_bytes = core::mem::take(&mut self.arrived_bytes);
+        if core::mem::take(&mut self.arrived) > 0 {
+            self.count_unread(&readable, arrived_bytes);
+            self.windows.fit_send_window(&self.config, &mut self.connection);
+        }
         self.note_deadline();
     }
 
@@ -338,7 +356,7 @@ impl QuicMux {
         let now = self.clock.advance(now);
         self.connection.handle_timeout(self.epoch.instant(now));
         self.timed_at = Some(now);
-        self.pump(0);
+        self.pump();
         if self.handshake_deadline().is_some_and(|deadline| now >= deadline.at) {
             self.say_goodbye(CloseReason::TimedOut(DeadlineReason::Handshake));
         }

@@ -87,6 +87,10 @@ impl QuicMux {
         let Some(stream) = self.streams.get(&id) else { return };
         let taken = stream.taken;
         let ReadHalf::Open { blocked } = stream.read else { return };
+        // Several datagrams of one stream often come together.
+        if readable.last() == Some(&id) {
+            return readable.push(id);
+        }
         match self.peek(id) {
             Behind::Data => {
                 readable.push(id);
@@ -153,9 +157,9 @@ impl QuicMux {
         }
     }
 
-    /// Counts a datagram for the streams that it made readable.
-    pub(super) fn count_unread(&mut self, readable: &[StreamId], datagram_bytes: u64) {
-        let share = datagram_bytes.checked_div(readable.len() as u64).unwrap_or(0);
+    /// Counts what arrived for the streams that it made readable, by how often each is named.
+    pub(super) fn count_unread(&mut self, readable: &[StreamId], arrived_bytes: u64) {
+        let share = arrived_bytes.checked_div(readable.len() as u64).unwrap_or(0);
         for id in readable {
             if let Some(stream) = self.streams.get_mut(id) {
                 stream.unread = stream.unread.saturating_add(share);
@@ -207,23 +211,30 @@ impl QuicMux {
     }
 
     pub(super) fn read_stream(&mut self, id: StreamId, max: usize) -> Result<Bytes, ReadError> {
+        let max = max.min(MAX_READ_BYTES);
+        let unread = self.streams.get(&id).map_or(0, |stream| stream.unread);
+        let expected = usize::try_from(unread).unwrap_or(max).min(max);
         let mut first = Bytes::new();
-        let mut rest = Vec::new();
-        let n = self.drain(id, max.min(MAX_READ_BYTES), &mut |chunk| {
+        let mut all = BytesMut::new();
+        let n = self.drain(id, max, &mut |chunk| {
             if first.is_empty() {
                 first = chunk;
-            } else {
-                rest.push(chunk);
+                return;
             }
+            if all.is_empty() {
+                all.reserve(expected);
+                all.extend_from_slice(&first);
+            }
+            all.extend_from_slice(&chunk);
         })?;
-        if rest.is_empty() && (n >= MIN_SLICE_BYTES || n == 0) {
-            return Ok(first);
-        }
-        // Chunks pin the receive buffer of the socket, which may be many times larger.
-        let mut all = BytesMut::with_capacity(n);
-        all.extend_from_slice(&first);
-        rest.iter().for_each(|chunk| all.extend_from_slice(chunk));
-        Ok(all.freeze())
+        // Chunks pin the receive buffer of the socket, and what was expected is an estimate: both
+        // may be many times larger.
+        Ok(match (all.is_empty(), n) {
+            (true, 0 | MIN_SLICE_BYTES..) => first,
+            (true, _) => Bytes::copy_from_slice(&first),
+            (false, _) if all.capacity() / 2 <= n => all.freeze(),
+            (false, _) => Bytes::copy_from_slice(&all),
+        })
     }
 
     pub(super) fn read_stream_into(
@@ -249,6 +260,8 @@ impl QuicMux {
         let stream = self.streams.get_mut(&id).ok_or(ReadError::UnknownStream)?;
         match stream.read {
             ReadHalf::Open { .. } => {}
+            // Who asks for nothing does not learn of the end.
+            ReadHalf::Ended | ReadHalf::Over if max == 0 => return Ok(0),
             ReadHalf::Ended | ReadHalf::Over => {
                 stream.read = ReadHalf::Over;
                 self.forget_if_over(id);

@@ -23,7 +23,7 @@ impl QuicMux {
 impl Mux for QuicMux {
     fn poll_event(&mut self) -> Option<MuxEvent> {
         if self.events.is_empty() {
-            self.pump(0);
+            self.pump();
             self.progress_closing();
         }
         let event = self.events.pop_front();

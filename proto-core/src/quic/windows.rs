@@ -3,8 +3,8 @@
 //! What bounds the memory of a connection is its receive window: the receive budget at first,
 //! doubled when half of it was consumed within two round trips, as far as the lease allows. The
 //! window of each stream is constant. `quinn_proto` does not tell how much of it is unread, so that
-//! is estimated: each datagram counts for the streams that it made readable, headers included, and
-//! a stream counts for nothing once a read has blocked. Packets lost and sent again may count twice
+//! is estimated: datagrams that come together count for the streams that they made readable, headers
+//! included, and a stream counts for nothing once a read has blocked. Packets lost and sent again may count twice
 //! until then; the estimate never exceeds the window.
 
 use core::time::Duration;
