@@ -138,8 +138,7 @@ impl Drop for Acceptor {
         write(&self.acceptors.queues).remove(&self.protocol);
         self.queue.close();
         let command = Command::RemoveProtocol(self.protocol.clone());
-        // A node that is gone takes no streams either.
-        let _ = self.inbox.push_request(Request { command, reply: Reply::Nobody });
+        self.inbox.push_request(Request { command, reply: Reply::Nobody });
     }
 }
 

@@ -6,9 +6,10 @@ use std::net::SocketAddr;
 use sanspeer_core::connection::ConnectionConfig;
 pub use sanspeer_core::host::SecurityProtocol;
 use sanspeer_core::identity::Identity;
-use sanspeer_core::node::{NodeConfig, Protocol};
+use sanspeer_core::node::{AddProtocolError, Node, NodeConfig, Protocol};
 use sanspeer_core::quic::QuicConfig;
 use sanspeer_core::rng::Seed;
+use sanspeer_core::time::Timestamp;
 
 use crate::error::StartError;
 
@@ -56,6 +57,20 @@ impl Config {
     pub fn ephemeral() -> Result<Self, StartError> {
         Ok(Config::new(Identity::ed25519(&random_seed()?)))
     }
+}
+
+/// The Node that a node with this configuration and seed has; to replay its log, see
+/// [`crate::log::replay`].
+pub fn make_node(
+    config: NodeConfig,
+    identity: Identity,
+    seed: &Seed,
+    protocols: Vec<Box<dyn Protocol>>,
+    now: Timestamp,
+) -> Result<Node, AddProtocolError> {
+    let mut node = Node::new(config, identity, seed.derive("node", 0), now);
+    protocols.into_iter().try_for_each(|protocol| node.add_protocol(protocol))?;
+    Ok(node)
 }
 
 /// A seed of the operating system's.

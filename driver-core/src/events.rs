@@ -16,7 +16,7 @@ pub const MAX_WAITING_EVENTS: usize = 1024;
 
 /// Something that a subscriber hears.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "nearly all are Node's")]
+#[expect(clippy::large_enum_variant, reason = "almost all are the large one")]
 pub enum Event {
     /// Node says something.
     Node(NodeEvent),

@@ -7,15 +7,13 @@ use bytes::Bytes;
 use futures_channel::oneshot;
 use multiaddr::Multiaddr;
 use sanspeer_core::identity::PeerId;
-use sanspeer_core::node::{
-    Answer, Command, CommandError, ConnectionId, ListenerId, Node, PeerSummary,
-};
+use sanspeer_core::node::{Answer, Command, CommandError, ConnectionId, ListenerId, PeerSummary};
 use sanspeer_core::protocol::ProtocolId;
 use sanspeer_core::time::Timestamp;
 use sanspeer_core::tls::TlsIdentity;
 
 use crate::acceptor::{Acceptor, Acceptors};
-use crate::config::{Config, random_seed};
+use crate::config::{Config, make_node, random_seed};
 use crate::connection::link::Link;
 use crate::control::inbox::{Inbox, Reply, Reports, Request};
 use crate::control::task::ControlTask;
@@ -77,10 +75,8 @@ pub fn start<R: Runtime>(runtime: R, config: Config) -> Result<Handle, StartErro
     let (routes, subscribers) = (Arc::<Routes>::default(), Arc::<Subscribers>::default());
     let peer_id = config.identity.peer_id();
     let now = shared.runtime.now();
-    let mut node = Node::new(config.node, config.identity, seed.derive("node", 0), now);
-    for protocol in config.protocols {
-        node.add_protocol(protocol).map_err(StartError::Protocol)?;
-    }
+    let node = make_node(config.node, config.identity, &seed, config.protocols, now)
+        .map_err(StartError::Protocol)?;
     let clock = shared.runtime.clone();
     let handle = Handle {
         core: Arc::new(Core {
@@ -93,7 +89,7 @@ pub fn start<R: Runtime>(runtime: R, config: Config) -> Result<Handle, StartErro
         }),
     };
     let runtime = shared.runtime.clone();
-    let log = config.log.map(NodeLog::new);
+    let log = config.log.map(|writer| NodeLog::new(writer, now));
     runtime.spawn(ControlTask::new(node, shared, routes, subscribers, config.quic, log));
     Ok(handle)
 }
@@ -110,10 +106,9 @@ impl Handle {
         &self,
         address: Multiaddr,
     ) -> Result<(ListenerId, Multiaddr), RequestError> {
-        let Answer::Listening { listener, address } =
-            self.request(Command::Listen(address)).await?
-        else {
-            return Err(unexpected());
+        let answer = self.request(Command::Listen(address)).await?;
+        let Answer::Listening { listener, address } = answer else {
+            return Err(unexpected(&answer));
         };
         Ok((listener, address))
     }
@@ -144,10 +139,9 @@ impl Handle {
         peer: Option<PeerId>,
         addresses: Vec<Multiaddr>,
     ) -> Result<(PeerId, ConnectionId), RequestError> {
-        let Answer::Connected { peer, connection } =
-            self.request(Command::Connect { peer, addresses }).await?
-        else {
-            return Err(unexpected());
+        let answer = self.request(Command::Connect { peer, addresses }).await?;
+        let Answer::Connected { peer, connection } = answer else {
+            return Err(unexpected(&answer));
         };
         Ok((peer, connection))
     }
@@ -202,17 +196,16 @@ impl Handle {
 
     /// Who is connected, in the order of their ids.
     pub async fn peers(&self) -> Result<Vec<PeerSummary>, RequestError> {
-        let Answer::Peers(peers) = self.request(Command::Peers).await? else {
-            return Err(unexpected());
-        };
+        let answer = self.request(Command::Peers).await?;
+        let Answer::Peers(peers) = answer else { return Err(unexpected(&answer)) };
         Ok(peers)
     }
 
     /// Our addresses.
     pub async fn addresses(&self) -> Result<Addresses, RequestError> {
-        let Answer::Addresses { listening, external } = self.request(Command::Addresses).await?
-        else {
-            return Err(unexpected());
+        let answer = self.request(Command::Addresses).await?;
+        let Answer::Addresses { listening, external } = answer else {
+            return Err(unexpected(&answer));
         };
         Ok(Addresses { listening, external })
     }
@@ -243,11 +236,8 @@ impl Handle {
 
     /// A command of one of Node's protocols, in its own encoding.
     pub async fn protocol(&self, name: &str, command: Bytes) -> Result<Bytes, RequestError> {
-        let Answer::Protocol(reply) =
-            self.request(Command::Protocol { name: name.to_owned(), command }).await?
-        else {
-            return Err(unexpected());
-        };
+        let answer = self.request(Command::Protocol { name: name.to_owned(), command }).await?;
+        let Answer::Protocol(reply) = answer else { return Err(unexpected(&answer)) };
         Ok(reply)
     }
 
@@ -266,10 +256,7 @@ impl Handle {
     /// Asks Node for anything.
     pub async fn request(&self, command: Command) -> Result<Answer, RequestError> {
         let (reply, answer) = oneshot::channel();
-        self.core
-            .inbox
-            .push_request(Request { command, reply: Reply::Task(reply) })
-            .map_err(|_| RequestError::NodeGone)?;
+        self.core.inbox.push_request(Request { command, reply: Reply::Task(reply) });
         match answer.await {
             Ok(Answer::Failed(error)) => Err(RequestError::Failed(error)),
             Ok(answer) => Ok(answer),
@@ -283,8 +270,8 @@ impl Handle {
 }
 
 /// Node answers each command in its own way, which a debug build checks.
-fn unexpected() -> RequestError {
-    debug_assert!(false, "an answer to another command");
+fn unexpected(answer: &Answer) -> RequestError {
+    debug_assert!(false, "{answer:?}");
     RequestError::Failed(CommandError::Unknown)
 }
 

@@ -3,6 +3,8 @@
 //! A Node reads nothing but its inputs, so a fresh one with the same configuration, identity, seed
 //! and protocols, given the same inputs, says the same again, and [`replay`] finds the same digest.
 //!
+//! Which Node that is, [`crate::config::make_node`] says, for a node that was started with a seed.
+//!
 //! A log is a sequence of [`LogRecord`]s in postcard's format, each behind its length in bytes
 //! (32 bits, little-endian). Records are appended to [`LogRecord`], never changed.
 
@@ -19,6 +21,11 @@ const MAX_RECORD_BYTES: usize = 64 * 1024 * 1024;
 /// One record of a log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LogRecord {
+    /// Node was made. The first record.
+    Start {
+        /// When.
+        at: Timestamp,
+    },
     /// Node was given an input.
     Input {
         /// When.
@@ -49,6 +56,8 @@ pub enum LogError {
     Malformed(postcard::Error),
     /// A record says that it has so many bytes.
     TooLong(u64),
+    /// The first record does not say when Node was made, or another one does.
+    Start,
 }
 
 /// Writes the log of one Node.
@@ -66,8 +75,11 @@ struct Outputs {
 }
 
 impl NodeLog {
-    pub(crate) fn new(writer: Box<dyn Write + Send>) -> Self {
-        NodeLog { writer: Some(writer), outputs: Outputs::default() }
+    /// The log of a Node that was made at `at`.
+    pub(crate) fn new(writer: Box<dyn Write + Send>, at: Timestamp) -> Self {
+        let mut log = NodeLog { writer: Some(writer), outputs: Outputs::default() };
+        log.write(&LogRecord::Start { at });
+        log
     }
 
     pub(crate) fn input(&mut self, at: Timestamp, input: &Input) {
@@ -153,12 +165,18 @@ impl Replay {
     }
 }
 
-/// Gives the inputs of a log to a fresh Node.
-pub fn replay(log: &mut impl Read, mut node: Node) -> Result<Replay, LogError> {
+/// Gives the inputs of a log to a fresh Node, which `make` makes as of the time it is given.
+pub fn replay(
+    log: &mut impl Read,
+    make: impl FnOnce(Timestamp) -> Node,
+) -> Result<Replay, LogError> {
+    let Some(LogRecord::Start { at }) = read_record(log)? else { return Err(LogError::Start) };
+    let mut node = make(at);
     let mut outputs = Outputs::default();
     let (mut inputs, mut recorded) = (0, None);
     while let Some(record) = read_record(log)? {
         match record {
+            LogRecord::Start { .. } => return Err(LogError::Start),
             LogRecord::Input { at, input } => {
                 inputs += 1;
                 node.handle(at, input);
@@ -189,6 +207,7 @@ impl core::fmt::Display for LogError {
             LogError::TooLong(bytes) => {
                 write!(f, "a record of {bytes} bytes, more than {MAX_RECORD_BYTES}")
             }
+            LogError::Start => f.write_str("the log does not begin, or begins twice"),
         }
     }
 }
@@ -226,9 +245,9 @@ mod tests {
         }
     }
 
-    fn node() -> Node {
-        let seed = Seed::from_u64(1);
-        Node::new(NodeConfig::default(), Identity::ed25519(&seed), seed, Timestamp::ZERO)
+    fn node_of(identity: u64) -> impl FnOnce(Timestamp) -> Node {
+        let identity = Identity::ed25519(&Seed::from_u64(identity));
+        move |now| Node::new(NodeConfig::default(), identity, Seed::from_u64(1), now)
     }
 
     fn inputs() -> Vec<Input> {
@@ -262,8 +281,8 @@ mod tests {
 
     fn record() -> Vec<u8> {
         let buffer = Buffer::default();
-        let mut log = NodeLog::new(Box::new(buffer.clone()));
-        let mut node = node();
+        let mut log = NodeLog::new(Box::new(buffer.clone()), Timestamp(7));
+        let mut node = node_of(1)(Timestamp(7));
         for (number, input) in inputs().into_iter().enumerate() {
             let at = Timestamp::from_millis(number as u64);
             log.input(at, &input);
@@ -280,7 +299,7 @@ mod tests {
     #[test]
     fn a_fresh_node_says_the_same_again() {
         let log = record();
-        let replayed = replay(&mut &log[..], node()).unwrap();
+        let replayed = replay(&mut &log[..], node_of(1)).unwrap();
         assert_eq!(replayed.inputs, inputs().len() as u64);
         assert!(replayed.outputs.count > 0);
         assert!(replayed.is_equal(), "{replayed:?}");
@@ -289,21 +308,20 @@ mod tests {
     #[test]
     fn another_node_does_not() {
         let log = record();
-        let seed = Seed::from_u64(1);
         // The peer of the log is now this node itself.
-        let identity = Identity::ed25519(&Seed::from_u64(2));
-        let other = Node::new(NodeConfig::default(), identity, seed, Timestamp::ZERO);
-        assert!(!replay(&mut &log[..], other).unwrap().is_equal());
+        assert!(!replay(&mut &log[..], node_of(2)).unwrap().is_equal());
     }
 
     #[test]
     fn a_log_that_was_cut_off_replays_as_far_as_it_goes() {
         let log = record();
-        let replayed = replay(&mut &log[..log.len() - 1], node()).unwrap();
+        let replayed = replay(&mut &log[..log.len() - 1], node_of(1)).unwrap();
         assert_eq!((replayed.inputs, replayed.recorded), (inputs().len() as u64, None));
         let garbage = [3, 0, 0, 0, 0xff, 0xff, 0xff];
-        assert!(matches!(replay(&mut &garbage[..], node()), Err(LogError::Malformed(_))));
+        assert!(matches!(replay(&mut &garbage[..], node_of(1)), Err(LogError::Malformed(_))));
+        let headless = &log[4 + usize::from(log[0])..];
+        assert!(matches!(replay(&mut &*headless, node_of(1)), Err(LogError::Start)));
         let long = [0xff; 8];
-        assert!(matches!(replay(&mut &long[..], node()), Err(LogError::TooLong(_))));
+        assert!(matches!(replay(&mut &long[..], node_of(1)), Err(LogError::TooLong(_))));
     }
 }

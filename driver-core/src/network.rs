@@ -9,9 +9,7 @@ use bytes::Bytes;
 use sanspeer_core::application::{AppEvent, InboundStream, Network, StreamOpenError};
 use sanspeer_core::identity::PeerId;
 use sanspeer_core::mux::{ReadError, ResetCode, WriteError};
-use sanspeer_core::node::{
-    Answer, Command, CommandError, CommandId, ConnectionId, NodeEvent, StreamRef,
-};
+use sanspeer_core::node::{Command, CommandId, ConnectionId, NodeEvent, StreamRef};
 use sanspeer_core::protocol::ProtocolId;
 use sanspeer_core::time::Timestamp;
 
@@ -123,15 +121,12 @@ impl Network for PolledHandle {
                 self.acceptors.insert(protocol.clone(), acceptor);
             }
         }
-        let removed = if let Command::RemoveProtocol(protocol) = &command {
-            self.acceptors.remove(protocol)
-        } else {
-            None
-        };
-        let reply = Reply::Observer(Arc::clone(&self.observer), id);
-        if let Err(reply) = self.handle.core.inbox.push_request(Request { command, reply }) {
-            reply.send(Answer::Failed(CommandError::ShuttingDown));
+        let mut removed = None;
+        if let Command::RemoveProtocol(protocol) = &command {
+            removed = self.acceptors.remove(protocol);
         }
+        let reply = Reply::Observer(Arc::clone(&self.observer), id);
+        self.handle.core.inbox.push_request(Request { command, reply });
         // Behind the request, which would otherwise find the protocol gone.
         drop(removed);
         id

@@ -42,12 +42,8 @@ pub(crate) struct Shared<R: Runtime> {
 
 impl<R: Runtime> Shared<R> {
     /// Runs a task, whose end [`Tasks`] hears of.
-    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let running = self.tasks.begin();
-        self.runtime.spawn(async move {
-            task.await;
-            drop(running);
-        });
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + Unpin + 'static) {
+        self.runtime.spawn(self.tasks.count(task));
     }
 
     /// Begins a connection over bytes in order.
@@ -86,25 +82,6 @@ impl<R: Runtime> Shared<R> {
     /// Runs the task of a connection.
     pub(crate) fn run(self: &Arc<Self>, link: Arc<Link>, wire: impl Wire + Unpin) {
         self.reports.push(Report::Started(Arc::clone(&link)));
-        let (runtime, acceptors) = (self.runtime.clone(), Arc::clone(&self.acceptors));
-        let id = link.id;
-        let ended = Ended { reports: Arc::clone(&self.reports), id };
-        let task = ConnectionTask::new(link, wire, runtime, acceptors);
-        self.spawn(async move {
-            let _ended = ended;
-            task.await;
-        });
-    }
-}
-
-/// Reports the end of a connection's task, however it ends.
-struct Ended<R: Runtime> {
-    reports: Arc<Reports<R>>,
-    id: ConnectionId,
-}
-
-impl<R: Runtime> Drop for Ended<R> {
-    fn drop(&mut self) {
-        self.reports.push(Report::Ended(self.id));
+        self.spawn(ConnectionTask::new(link, wire, Arc::clone(self)));
     }
 }

@@ -184,11 +184,11 @@ impl AppStream {
 
 impl Drop for AppStream {
     fn drop(&mut self) {
-        if self.is_over() {
-            return;
+        let over = self.is_over();
+        self.link.lock().drop_stream(self.id, self.finished, over);
+        if !over {
+            self.link.notify.notify();
         }
-        self.link.lock().drop_stream(self.id, self.finished);
-        self.link.notify.notify();
     }
 }
 

@@ -1,5 +1,7 @@
 //! [`Tasks`]: how many tasks of a node run.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
@@ -13,21 +15,36 @@ pub(crate) struct Tasks {
     waker: AtomicWaker,
 }
 
-/// A task that runs, until it is dropped.
-#[derive(Debug)]
-pub(crate) struct Running(Arc<Tasks>);
+/// A task that is counted as long as it is there. A wrapper written by hand, since one made of
+/// `async` would hold the task twice.
+pub(crate) struct Counted<T> {
+    task: T,
+    /// Dropped behind the task, with whose sockets it is over.
+    _running: Running,
+}
+
+/// One that runs.
+struct Running(Arc<Tasks>);
 
 impl Tasks {
-    /// One more task runs.
-    pub(crate) fn begin(self: &Arc<Self>) -> Running {
+    /// Counts a task from now on.
+    pub(crate) fn count<T>(self: &Arc<Self>, task: T) -> Counted<T> {
         self.running.fetch_add(1, Ordering::AcqRel);
-        Running(Arc::clone(self))
+        Counted { task, _running: Running(Arc::clone(self)) }
     }
 
     /// Ready when none runs. One task may wait.
     pub(crate) fn poll_none(&self, cx: &Context<'_>) -> Poll<()> {
         self.waker.register(cx.waker());
         if self.running.load(Ordering::Acquire) == 0 { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+impl<T: Future<Output = ()> + Unpin> Future for Counted<T> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.task).poll(cx)
     }
 }
 

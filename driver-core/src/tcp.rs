@@ -12,10 +12,9 @@ use std::time::Duration;
 use futures_channel::oneshot;
 use multiaddr::Multiaddr;
 use sanspeer_core::address::Endpoint;
-use sanspeer_core::close::TransportFailure;
 use sanspeer_core::identity::PeerId;
 use sanspeer_core::mux::Role;
-use sanspeer_core::node::{ConnectionId, Input, ListenFailure, ListenerId};
+use sanspeer_core::node::{ConnectionId, Input, ListenerId};
 
 use crate::control::inbox::{Guest, Report};
 use crate::failure::{dial_failure, is_of_one_arrival};
@@ -149,12 +148,6 @@ impl<R: Runtime, D: Door<R>> Future for ListenerTask<R, D> {
                     });
                 }
                 Poll::Ready(Err(error)) if is_of_one_arrival(&error) => {}
-                Poll::Ready(Err(error)) if is_lasting(&error) => {
-                    let failure = ListenFailure::Transport(TransportFailure::Other);
-                    let input = Input::ListenFailed { listener: this.id, failure };
-                    this.shared.reports.push(Report::Node(input));
-                    return Poll::Ready(());
-                }
                 Poll::Ready(Err(_)) => {
                     let until = this.shared.runtime.now().saturating_add(REST);
                     this.rest = Some(this.shared.runtime.sleep_until(until));
@@ -165,9 +158,4 @@ impl<R: Runtime, D: Door<R>> Future for ListenerTask<R, D> {
         this.shared.runtime.yield_turn(cx);
         Poll::Pending
     }
-}
-
-/// Whether a listener that fails so has failed for good.
-fn is_lasting(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::NotConnected)
 }

@@ -46,15 +46,11 @@ pub async fn a_wrong_expected_peer_is_a_failed_dial<R: Runtime>(runtime: R) {
             let (_, address) = listen(&listener, transport).await;
             let nobody = Identity::ed25519(&Seed::from_u64(u64::MAX)).peer_id();
             let wrong = without_peer(&address).with_p2p(nobody).expect("no other peer in it");
-            let expected = CloseReason::WrongPeer {
-                expected: Box::new(nobody),
-                found: Box::new(listener.peer_id()),
+            let error = dial_error(&dialer, wrong).await;
+            let DialError::Closed(CloseReason::WrongPeer { expected, found }) = error else {
+                panic!("{transport}: {error:?}");
             };
-            assert_eq!(
-                dial_error(&dialer, wrong).await,
-                DialError::Closed(expected),
-                "{transport}"
-            );
+            assert_eq!((*expected, *found), (nobody, listener.peer_id()));
             assert_echoes(&dialer, &address).await;
         }
     })

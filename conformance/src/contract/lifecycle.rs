@@ -8,7 +8,7 @@ use sanspeer_driver::{OpenStreamError, RequestError};
 
 use super::counting::Counting;
 use super::world::{
-    ECHO, echo, exchange, in_time, listen, node, pair, pattern, protocol, until, wait_for,
+    ECHO, echo, exchange, in_time, listen, node, pair, pattern, protocol, read_all, until, wait_for,
 };
 
 const TRANSPORTS: [&str; 3] = ["/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1", "/memory/0"];
@@ -74,12 +74,7 @@ pub async fn shutdown_sends_what_was_written_and_ends_everything<R: Runtime>(run
             stream.write_all(&sent).await.expect("room");
             stream.close().await.expect("an open stream");
             let mut taken = acceptor.accept().await.expect("the stream");
-            let read = async {
-                let mut received = Vec::new();
-                taken.read_to_end(&mut received).await.expect("all of it");
-                received
-            };
-            let (received, ()) = futures::join!(read, dialer.shutdown());
+            let (received, ()) = futures::join!(read_all(&mut taken), dialer.shutdown());
             assert!(received == sent, "{transport}: what arrived is something else");
             until(&runtime, || counting.running() == 0).await;
             assert!(own.accept().await.is_none());

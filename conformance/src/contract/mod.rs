@@ -9,10 +9,12 @@
 //! - [`failures`]: what a remote or the system does wrong;
 //! - [`lifecycle`]: many connections, the end of a node, and what it leaves behind;
 //! - [`names`]: names in addresses;
+//! - [`application`]: the trait that is neither async nor blocking, and the log;
 //! - [`sockets`]: the runtime's own sockets and timers;
 //! - [`counting`]: a runtime that knows how many of its tasks run.
 #![allow(missing_docs, reason = "a case says in its name what it is about")]
 
+pub mod application;
 pub mod counting;
 pub mod failures;
 pub mod lifecycle;
@@ -61,6 +63,8 @@ macro_rules! contract {
                 a_long_answer_about_dnsaddr_comes_over_tcp,
                 a_name_of_nothing_is_said,
                 a_host_name_is_dialled_over_both_transports;
+            application: a_handle_is_a_network_that_never_waits,
+                eight_nodes_replay_to_the_same_digests;
             sockets: a_timer_is_due_and_can_be_set_again,
                 a_stream_moves_what_there_is_room_for,
                 a_host_is_looked_up;

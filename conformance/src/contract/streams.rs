@@ -2,6 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::io::ErrorKind;
+use std::slice;
 use std::task::Poll;
 
 use futures::future::join_all;
@@ -13,7 +14,7 @@ use sanspeer_driver::runtime::Runtime;
 use sanspeer_driver::{OpenStreamError, SecurityProtocol};
 
 use super::world::{
-    ECHO, echo, exchange, in_time, listen, node, node_securing, pair, pattern, protocol,
+    ECHO, echo, exchange, in_time, listen, node, node_securing, pair, pattern, protocol, read_all,
 };
 
 const TCP: &str = "/ip4/127.0.0.1/tcp/0";
@@ -137,8 +138,7 @@ pub async fn a_dropped_stream_is_reset_and_a_finished_one_arrives<R: Runtime>(ru
         let (_, address) = listen(&listener, TCP).await;
         let peer = dialer.dial(address).await.expect("a connection");
 
-        let mut dropped =
-            dialer.open_stream(peer, std::slice::from_ref(&name)).await.expect("a stream");
+        let mut dropped = dialer.open_stream(peer, slice::from_ref(&name)).await.expect("a stream");
         dropped.write_all(b"begin").await.expect("room");
         let mut taken = acceptor.accept().await.expect("the stream");
         let mut begin = [0; 5];
@@ -153,9 +153,7 @@ pub async fn a_dropped_stream_is_reset_and_a_finished_one_arrives<R: Runtime>(ru
         finished.close().await.expect("an open stream");
         drop(finished);
         let mut taken = acceptor.accept().await.expect("the stream");
-        let mut received = Vec::new();
-        taken.read_to_end(&mut received).await.expect("all of it");
-        assert_eq!(received, sent);
+        assert_eq!(read_all(&mut taken).await, sent);
         // What is said to nobody is taken, so the stream ends as any other.
         taken.write_all(&sent).await.expect("it is thrown away");
         taken.close().await.expect("an open stream");
@@ -175,7 +173,7 @@ pub async fn a_full_acceptor_loses_no_stream<R: Runtime>(runtime: R) {
         let mut streams = Vec::new();
         for number in 0..count {
             let mut stream =
-                dialer.open_stream(peer, std::slice::from_ref(&name)).await.expect("a stream");
+                dialer.open_stream(peer, slice::from_ref(&name)).await.expect("a stream");
             stream.write_all(&number.to_le_bytes()).await.expect("room");
             streams.push(stream);
         }
@@ -221,13 +219,11 @@ pub async fn a_reader_that_waits_delays_nobody<R: Runtime>(runtime: R) {
         assert!(exchange(stream, &small).await == small, "what came back is something else");
         // Read at last, all of it comes.
         let mut taken = acceptor.accept().await.expect("the stream");
-        let mut received = Vec::new();
-        let read = async { taken.read_to_end(&mut received).await.expect("all of it") };
         let write = async {
             stuck.write_all(&sent[written..]).await.expect("room in the end");
             stuck.close().await.expect("an open stream");
         };
-        futures::join!(read, write);
+        let (received, ()) = futures::join!(read_all(&mut taken), write);
         assert!(received == sent, "what arrived is something else");
         assert_eq!(closed_read(taken).await, Ok(0));
     })

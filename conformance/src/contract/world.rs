@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use futures::{AsyncReadExt, AsyncWriteExt};
+use futures::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use sanspeer_core::identity::{Identity, PeerId};
 use sanspeer_core::node::{ListenerId, NodeEvent};
 use sanspeer_core::protocol::ProtocolId;
@@ -105,10 +105,19 @@ pub async fn exchange(stream: AppStream, sent: &[u8]) -> Vec<u8> {
         writer.write_all(sent).await.expect("room in the end");
         writer.close().await.expect("an open stream");
     };
-    let mut received = Vec::with_capacity(sent.len());
-    let read = async { reader.read_to_end(&mut received).await.expect("all of it") };
-    futures::join!(write, read);
+    let (received, ()) = futures::join!(read_all(&mut reader), write);
     received
+}
+
+/// Reads to the end. (`read_to_end` of futures clears its whole buffer each time it is polled.)
+pub async fn read_all(reader: &mut (impl AsyncRead + Unpin)) -> Vec<u8> {
+    let (mut received, mut buffer) = (Vec::new(), vec![0; 64 * 1024]);
+    loop {
+        match reader.read(&mut buffer).await.expect("all of it") {
+            0 => return received,
+            n => received.extend_from_slice(&buffer[..n]),
+        }
+    }
 }
 
 /// Bytes that do not repeat within a buffer's length.
@@ -136,9 +145,12 @@ pub async fn wait_for<T>(events: &mut Events, wanted: impl Fn(&NodeEvent) -> Opt
 /// Lets other tasks run until `holds`.
 pub async fn until<R: Runtime>(runtime: &R, mut holds: impl FnMut() -> bool) {
     while !holds() {
-        // Long enough to be no busy loop; how long does not matter.
-        let at = runtime.now().saturating_add(Duration::from_millis(5));
-        let mut timer = runtime.sleep_until(at);
-        poll_fn(|cx| timer.poll_due(cx)).await;
+        a_moment(runtime).await;
     }
+}
+
+/// Long enough to be no busy loop; how long does not matter.
+pub async fn a_moment<R: Runtime>(runtime: &R) {
+    let mut timer = runtime.sleep_until(runtime.now().saturating_add(Duration::from_millis(5)));
+    poll_fn(|cx| timer.poll_due(cx)).await;
 }

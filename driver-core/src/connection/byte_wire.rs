@@ -58,6 +58,8 @@ impl<S: ByteStream> ByteWire<S> {
 }
 
 impl<S: ByteStream> Wire for ByteWire<S> {
+    const STOPS_AT_ONCE: bool = false;
+
     fn prepare(&mut self) {}
 
     fn receive(
@@ -81,10 +83,8 @@ impl<S: ByteStream> Wire for ByteWire<S> {
         // None while too much is unread, or the connection is ending: then a read by the
         // application, or time, is what wakes the task.
         let Some(space) = connection.recv_buf() else {
-            return match self.give_up_writing(connection, now) {
-                Received::Nothing => Received::Paused,
-                received @ (Received::Something | Received::Paused) => received,
-            };
+            let received = self.give_up_writing(connection, now);
+            return if received == Received::Nothing { Received::Paused } else { received };
         };
         let room = space.len();
         match self.stream.try_read(space) {
@@ -194,9 +194,5 @@ impl<S: ByteStream> Wire for ByteWire<S> {
 
     fn over_deadline(&self) -> Option<Timestamp> {
         self.hanging_up
-    }
-
-    fn stops_at_once(&self) -> bool {
-        self.hanging_up.is_none()
     }
 }

@@ -516,13 +516,16 @@ impl State {
         }
     }
 
-    /// The application dropped a stream. One that it finished still sends what was written, and
-    /// what the remote has to say is thrown away; another is reset.
-    pub(crate) fn drop_stream(&mut self, stream: StreamId, finished: bool) {
+    /// The application dropped a stream, which may be over. One that it finished still sends what
+    /// was written, and what the remote has to say is thrown away; another is reset.
+    pub(crate) fn drop_stream(&mut self, stream: StreamId, finished: bool, over: bool) {
         self.waits.remove(&stream);
         self.openings.remove(&stream);
         self.ends.remove(&stream);
         self.observers.remove(&stream);
+        if over {
+            return;
+        }
         if finished && !self.closed {
             self.abandoned.insert(stream, MAX_DISCARDED_BYTES);
             self.discard(stream);

@@ -127,6 +127,8 @@ impl QuicWire {
 }
 
 impl Wire for QuicWire {
+    const STOPS_AT_ONCE: bool = true;
+
     fn prepare(&mut self) {
         if self.taken.is_empty() {
             self.taken = self.datagrams.take();
@@ -177,10 +179,6 @@ impl Wire for QuicWire {
 
     fn over_deadline(&self) -> Option<Timestamp> {
         None
-    }
-
-    fn stops_at_once(&self) -> bool {
-        true
     }
 }
 

@@ -10,8 +10,10 @@ use sanspeer_core::time::Timestamp;
 
 use super::link::{Aftermath, Link};
 use super::wire::{Received, Sent, Wire};
-use crate::acceptor::{Acceptors, Waiting};
+use crate::acceptor::Waiting;
+use crate::control::inbox::Report;
 use crate::runtime::{Runtime, Timer};
+use crate::shared::Shared;
 
 /// Rounds of one turn; then others have theirs.
 const MAX_ROUNDS: usize = 8;
@@ -23,8 +25,7 @@ const MAX_MESSAGES: usize = 32;
 pub(crate) struct ConnectionTask<R: Runtime, W> {
     link: Arc<Link>,
     wire: W,
-    runtime: R,
-    acceptors: Arc<Acceptors>,
+    shared: Arc<Shared<R>>,
     /// Streams for which their acceptors have no room.
     waiting: Waiting,
     timer: Option<R::Timer>,
@@ -47,12 +48,11 @@ enum Round {
 }
 
 impl<R: Runtime, W: Wire> ConnectionTask<R, W> {
-    pub(crate) fn new(link: Arc<Link>, wire: W, runtime: R, acceptors: Arc<Acceptors>) -> Self {
+    pub(crate) fn new(link: Arc<Link>, wire: W, shared: Arc<Shared<R>>) -> Self {
         ConnectionTask {
             link,
             wire,
-            runtime,
-            acceptors,
+            shared,
             waiting: Waiting::default(),
             timer: None,
             armed: None,
@@ -66,7 +66,7 @@ impl<R: Runtime, W: Wire> ConnectionTask<R, W> {
         self.link.take_from_node(MAX_MESSAGES, &mut messages);
         let room = self.link.node_room();
         self.wire.prepare();
-        let now = self.runtime.now();
+        let now = self.shared.runtime.now();
         let mut moved = !messages.is_empty();
         let sent;
         let (starved, deadline) = {
@@ -79,6 +79,7 @@ impl<R: Runtime, W: Wire> ConnectionTask<R, W> {
             moved |= received == Received::Something;
             if state.connection.poll_timeout().is_some_and(|deadline| deadline.at <= now) {
                 state.connection.handle_timeout(now);
+                moved = true;
             }
             let starved = state.take_events(self.link.id, room, &mut aftermath);
             sent = self.wire.transmit(cx, &mut state.connection, now);
@@ -121,7 +122,7 @@ impl<R: Runtime, W: Wire> ConnectionTask<R, W> {
         for (stream, protocol) in aftermath.inbound.drain(..) {
             self.waiting.push(stream, protocol);
         }
-        self.waiting.offer(&self.acceptors, &self.link);
+        self.waiting.offer(&self.shared.acceptors, &self.link);
     }
 
     /// Whether the timer is due. Sets it when the deadline has moved closer; one that moved away
@@ -132,7 +133,7 @@ impl<R: Runtime, W: Wire> ConnectionTask<R, W> {
         {
             match &mut self.timer {
                 Some(timer) => timer.set(at),
-                None => self.timer = Some(self.runtime.sleep_until(at)),
+                None => self.timer = Some(self.shared.runtime.sleep_until(at)),
             }
             self.armed = Some(at);
         }
@@ -154,7 +155,7 @@ impl<R: Runtime, W: Wire + Unpin> Future for ConnectionTask<R, W> {
         let this = self.get_mut();
         this.link.notify.begin_turn(cx);
         for _ in 0..MAX_ROUNDS {
-            if this.link.is_stopped() && this.wire.stops_at_once() {
+            if this.link.is_stopped() && (!this.over || W::STOPS_AT_ONCE) {
                 return Poll::Ready(());
             }
             match this.round(cx) {
@@ -168,13 +169,15 @@ impl<R: Runtime, W: Wire + Unpin> Future for ConnectionTask<R, W> {
                 }
             }
         }
-        this.runtime.yield_turn(cx);
+        this.shared.runtime.yield_turn(cx);
         Poll::Pending
     }
 }
 
+/// However it ends, those who wait for the connection hear of it.
 impl<R: Runtime, W> Drop for ConnectionTask<R, W> {
     fn drop(&mut self) {
         self.link.abandon();
+        self.shared.reports.push(Report::Ended(self.link.id));
     }
 }

@@ -30,6 +30,9 @@ pub(crate) enum Sent {
 /// What carries a connection's bytes. Each call does a bounded amount of work, and leaves a waker
 /// for what it waits for.
 pub(crate) trait Wire: Send + 'static {
+    /// Whether nothing is lost when a connection that is over is not waited for.
+    const STOPS_AT_ONCE: bool;
+
     /// Prepares a round, before the connection is locked.
     fn prepare(&mut self);
 
@@ -58,7 +61,4 @@ pub(crate) trait Wire: Send + 'static {
 
     /// When [`Wire::poll_over`] should be called at the latest.
     fn over_deadline(&self) -> Option<Timestamp>;
-
-    /// Whether it is to end at once when the node stops, though it is not over.
-    fn stops_at_once(&self) -> bool;
 }

@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex};
 use futures_channel::oneshot;
 use multiaddr::Multiaddr;
 use sanspeer_core::application::AppEvent;
-use sanspeer_core::node::{Answer, ArrivalId, Command, CommandId, ConnectionId, Input, ListenerId};
+use sanspeer_core::node::{
+    Answer, ArrivalId, Command, CommandError, CommandId, ConnectionId, Input, ListenerId,
+};
 use sanspeer_core::quic::IncomingId;
 
 use crate::connection::link::Link;
@@ -61,34 +63,46 @@ impl Reply {
             Reply::Observer(observer, id) => observer.push(AppEvent::Answer { id, answer }),
         }
     }
+
+    /// The node is gone. A task sees that nobody answers.
+    pub(crate) fn refuse(self) {
+        match self {
+            Reply::Nobody | Reply::Task(_) => {}
+            Reply::Observer(..) => self.send(Answer::Failed(CommandError::ShuttingDown)),
+        }
+    }
 }
 
 impl Inbox {
-    /// Leaves a request; gives back who waits for its answer when the node is gone.
-    pub(crate) fn push_request(&self, request: Request) -> Result<(), Reply> {
-        {
+    /// Leaves a request, which is refused when the node is gone.
+    pub(crate) fn push_request(&self, request: Request) {
+        let refused = {
             let mut requests = lock(&self.requests);
             if requests.closed {
-                return Err(request.reply);
+                Some(request)
+            } else {
+                requests.waiting.push_back(request);
+                None
             }
-            requests.waiting.push_back(request);
+        };
+        match refused {
+            Some(request) => request.reply.refuse(),
+            None => self.notify.notify(),
         }
-        self.notify.notify();
-        Ok(())
     }
 
     pub(crate) fn pop_request(&self) -> Option<Request> {
         lock(&self.requests).waiting.pop_front()
     }
 
-    /// Takes no more requests. Those that wait are dropped, which their senders see.
+    /// Takes no more requests, and refuses those that wait.
     pub(crate) fn close(&self) {
         let waiting = {
             let mut requests = lock(&self.requests);
             requests.closed = true;
             core::mem::take(&mut requests.waiting)
         };
-        drop(waiting);
+        waiting.into_iter().for_each(|request| request.reply.refuse());
         lock(&self.links).clear();
     }
 

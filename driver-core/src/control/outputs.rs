@@ -23,7 +23,7 @@ use crate::endpoint::{EndpointId, EndpointLink, EndpointTask, Order};
 use crate::failure::{dial_failure, listen_failure};
 use crate::memory::{self, MemoryListener};
 use crate::runtime::Runtime;
-use crate::sockets::{bind_udp, listen_tcp, reachable_at};
+use crate::sockets::{bind_udp, listen_tcp};
 use crate::tcp::{self, Door, ListenerLink, ListenerTask, TcpDoor};
 
 /// What listens.
@@ -56,6 +56,7 @@ impl<R: Runtime> ControlTask<R> {
         match output {
             Output::Listen { listener, address } => self.listen(listener, &address),
             Output::Unlisten(listener) => {
+                self.wildcards.remove(listener);
                 if let Some(listener) = self.listeners.remove(&listener) {
                     listener.stop();
                 }
@@ -151,7 +152,17 @@ impl<R: Runtime> ControlTask<R> {
         let bound = socket.local_addr()?;
         let door = TcpDoor::<R>(self.shared.runtime.tcp_listener(socket)?);
         self.run_listener(listener, door);
-        Ok(reachable_at(bound).into_iter().map(Endpoint::Tcp).collect())
+        Ok(self.reachable(listener, bound, Endpoint::Tcp))
+    }
+
+    /// The addresses at which a listener is reached, now; later changes are told to Node.
+    fn reachable(
+        &mut self,
+        listener: ListenerId,
+        bound: SocketAddr,
+        endpoint: fn(SocketAddr) -> Endpoint,
+    ) -> Vec<Endpoint> {
+        self.wildcards.add(self.shared.runtime.now(), listener, bound, endpoint)
     }
 
     fn listen_memory(&mut self, listener: ListenerId, number: u64) -> io::Result<Vec<Endpoint>> {
@@ -176,7 +187,7 @@ impl<R: Runtime> ControlTask<R> {
         let endpoint = self.open_endpoint(address, Some(listener))?;
         let bound = endpoint.bound;
         self.listeners.insert(listener, Listener::Endpoint(endpoint));
-        Ok(reachable_at(bound).into_iter().map(Endpoint::Quic).collect())
+        Ok(self.reachable(listener, bound, Endpoint::Quic))
     }
 
     fn open_endpoint(
@@ -240,7 +251,7 @@ impl<R: Runtime> ControlTask<R> {
                 let (cancel, cancelled) = oneshot::channel();
                 self.expect(connection, Some(cancel));
                 let shared = Arc::clone(&self.shared);
-                self.shared.spawn(tcp::dial(shared, connection, remote, peer, cancelled));
+                self.shared.spawn(Box::pin(tcp::dial(shared, connection, remote, peer, cancelled)));
             }
             Some(Endpoint::Quic(remote)) => match self.endpoint_to(remote) {
                 Ok(endpoint) => {
@@ -317,7 +328,7 @@ impl<R: Runtime> ControlTask<R> {
 
     fn look_up(&mut self, lookup: LookupId, address: Multiaddr) {
         let shared = Arc::clone(&self.shared);
-        self.shared.spawn(crate::dns::look_up(shared, lookup, address));
+        self.shared.spawn(Box::pin(crate::dns::look_up(shared, lookup, address)));
     }
 
     fn report(&self, input: Input) {

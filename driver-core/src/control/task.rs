@@ -16,6 +16,7 @@ use sanspeer_core::time::Timestamp;
 
 use super::inbox::{Guest, Reply, Report, Request};
 use super::outputs::Listener;
+use super::wildcards::Wildcards;
 use crate::connection::link::Link;
 use crate::endpoint::{EndpointId, EndpointLink};
 use crate::events::Subscribers;
@@ -50,6 +51,7 @@ pub(crate) struct ControlTask<R: Runtime> {
     /// Bounded by the listeners' backlogs.
     pub(super) guests: BTreeMap<ArrivalId, Arrived<R>>,
     pub(super) listeners: BTreeMap<ListenerId, Listener>,
+    pub(super) wildcards: Wildcards,
     pub(super) endpoints: BTreeMap<EndpointId, Arc<EndpointLink>>,
     /// Who waits for the answer to a command: as many as the application has asked.
     replies: BTreeMap<CommandId, Reply>,
@@ -121,6 +123,7 @@ impl<R: Runtime> ControlTask<R> {
             connections: BTreeMap::new(),
             guests: BTreeMap::new(),
             listeners: BTreeMap::new(),
+            wildcards: Wildcards::default(),
             endpoints: BTreeMap::new(),
             replies: BTreeMap::new(),
             links: VecDeque::new(),
@@ -168,6 +171,9 @@ impl<R: Runtime> ControlTask<R> {
         if self.node.poll_timeout().is_some_and(|deadline| deadline.at <= now) {
             self.feed(Input::Timeout);
             moved = true;
+        }
+        for change in self.wildcards.look(now) {
+            self.feed(change);
         }
         // Before the reports, since each connection is reported before it has something to say.
         self.links.append(&mut self.shared.inbox.take_links());
@@ -256,6 +262,12 @@ impl<R: Runtime> ControlTask<R> {
                 if let Input::DialFailed { connection, .. } = &input {
                     self.connections.remove(connection);
                 }
+                if let Input::ListenFailed { listener, .. } = &input {
+                    self.wildcards.remove(*listener);
+                    if let Some(failed) = self.listeners.remove(listener) {
+                        failed.stop();
+                    }
+                }
                 self.feed(input);
             }
             Report::ArrivalGone { arrival, connection } => {
@@ -306,7 +318,8 @@ impl<R: Runtime> ControlTask<R> {
 
     /// Whether the timer is due.
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
-        let deadline = self.node.poll_timeout().map(|deadline| deadline.at);
+        let node = self.node.poll_timeout().map(|deadline| deadline.at);
+        let deadline = node.into_iter().chain(self.wildcards.next_look()).min();
         if let Some(at) = deadline
             && self.armed.is_none_or(|armed| at < armed)
         {
@@ -330,7 +343,9 @@ impl<R: Runtime> ControlTask<R> {
     fn finish(&mut self) {
         self.shared.inbox.close();
         self.subscribers.close();
-        self.replies.clear();
+        for reply in core::mem::take(&mut self.replies).into_values() {
+            reply.refuse();
+        }
         if let Some(mut log) = self.log.take() {
             log.finish();
         }

@@ -68,7 +68,7 @@ impl Question {
             return Some(Reply::Truncated);
         }
         let code = message.metadata.response_code;
-        if code != ResponseCode::NoError && code != ResponseCode::NXDomain {
+        if !matches!(code, ResponseCode::NoError | ResponseCode::NXDomain) {
             return Some(Reply::Failed);
         }
         let addresses = message.answers.iter().filter_map(|record| {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::io::{self, ErrorKind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -60,7 +61,7 @@ impl<R: Runtime> EndpointTask<R> {
     }
 
     /// Whether anything moved.
-    fn round(&mut self, cx: &mut Context<'_>) -> std::io::Result<bool> {
+    fn round(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
         let now = self.shared.runtime.now();
         let mut moved = self.take_events();
         for order in self.link.take_orders() {
@@ -154,7 +155,7 @@ impl<R: Runtime> EndpointTask<R> {
     }
 
     /// Receives a batch. Whether that was anything.
-    fn receive(&mut self, cx: &mut Context<'_>, now: Timestamp) -> std::io::Result<bool> {
+    fn receive(&mut self, cx: &mut Context<'_>, now: Timestamp) -> io::Result<bool> {
         let machine = &mut self.machine;
         let received = poll_receive(&*self.link.socket, cx, |meta, datagram| {
             machine.handle_datagram(now, meta, datagram);
@@ -289,11 +290,9 @@ impl<R: Runtime> Drop for EndpointTask<R> {
     }
 }
 
-fn is_of_one_datagram(error: &std::io::Error) -> bool {
+fn is_of_one_datagram(error: &io::Error) -> bool {
     matches!(
         error.kind(),
-        std::io::ErrorKind::ConnectionReset
-            | std::io::ErrorKind::ConnectionRefused
-            | std::io::ErrorKind::Interrupted
+        ErrorKind::ConnectionReset | ErrorKind::ConnectionRefused | ErrorKind::Interrupted
     )
 }
