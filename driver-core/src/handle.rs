@@ -277,8 +277,7 @@ fn unexpected(answer: &Answer) -> RequestError {
 
 impl Drop for Core {
     fn drop(&mut self) {
-        let _ =
-            self.inbox.push_request(Request { command: Command::Shutdown, reply: Reply::Nobody });
+        self.inbox.push_request(Request { command: Command::Shutdown, reply: Reply::Nobody });
     }
 }
 
