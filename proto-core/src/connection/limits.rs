@@ -186,6 +186,9 @@ impl Connection {
     }
 
     pub(super) fn time_out_limits(&mut self, now: Timestamp) {
+        if self.usage_deadline().is_some_and(|deadline| now >= deadline.at) {
+            self.report_usage(now);
+        }
         if self.stall_deadline().is_some_and(|deadline| now >= deadline.at) {
             self.reset_stalled();
             self.limits.stalled_since = None;
