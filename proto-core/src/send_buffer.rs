@@ -23,7 +23,7 @@ struct LastFrame {
 /// The send side of one connection's byte stream.
 ///
 /// `open` is written to, `ready` is sent from; when `ready` is through, the record that is open is
-/// sealed in place and the two swap. Before [`SendBuffer::start_sealing`] bytes go out as they are.
+/// sealed in place and the two swap. Until it is given a sealer, bytes go out as they are.
 #[derive(Debug, Default)]
 pub struct SendBuffer {
     ready: Vec<u8>,
