@@ -1,7 +1,7 @@
 //! sanspeer on smol, and on async-std with the feature `async-std`. The features add to each other.
 //!
 //! - [`on_smol`]: smol, on its global executor or on one with as many threads as asked;
-//! - [`on_async_std`]: the same for async-std;
+//! - `on_async_std`, with the feature of that name: the same for async-std;
 //! - [`io`]: timers and TCP for both, from async-io.
 //!
 //! A node is a [`Handle`], and its streams are futures' `AsyncRead` and `AsyncWrite`.
