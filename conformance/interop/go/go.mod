@@ -3,7 +3,7 @@ module github.com/sanspeer/sanspeer/conformance/interop/go
 go 1.25.7
 
 // go-libp2p 0.48.0 compiles with kad-dht 0.36.0, which asks for 0.45.0, and with pubsub 0.15.0, which
-// asks for 0.39.1: `go vet -tags pins ./...` shows it. pins.go keeps the latter two here.
+// asks for 0.39.1: `go vet -tags pins ./...` shows it. pins.go keeps kad-dht here.
 require (
 	github.com/libp2p/go-libp2p v0.48.0
 	github.com/libp2p/go-libp2p-kad-dht v0.36.0

@@ -21,6 +21,8 @@ type hostOptions struct {
 	security  string
 	psk       string
 	key       string
+	// agent is what identify says of this host; go-libp2p's own choice if empty.
+	agent string
 }
 
 // newHost makes a host with one transport, one security protocol and yamux. An empty addr listens
@@ -60,6 +62,9 @@ func newHost(options hostOptions, addr string) (host.Host, error) {
 			return nil, fmt.Errorf("a pre-shared key is 64 hexadecimal digits\n%w", errUsage)
 		}
 		settings = append(settings, libp2p.PrivateNetwork(psk))
+	}
+	if options.agent != "" {
+		settings = append(settings, libp2p.UserAgent(options.agent))
 	}
 	if addr == "" {
 		settings = append(settings, libp2p.NoListenAddrs)

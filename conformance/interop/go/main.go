@@ -10,6 +10,8 @@
 // listen prints `LISTEN <multiaddr>` and serves until its standard input closes, so that it never
 // outlives the test that started it. dial runs one task as the opener, prints `RESULT ok <detail>`
 // or `RESULT error <reason>`, and exits 0 or 1. A wrong command line exits 2.
+//
+// `go-peer peer …` is another command line, which the peers of all implementations share: peer.go.
 package main
 
 import (
@@ -30,6 +32,7 @@ import (
 // errUsage marks a fault of the command line, which says nothing about the remote.
 var errUsage = errors.New("usage: go-peer listen [--addr MULTIADDR] [OPTIONS]\n" +
 	"       go-peer dial [--timeout DURATION] [OPTIONS] MULTIADDR TASK [ARGS]\n" +
+	"       go-peer peer listen|dial …\n" +
 	"options: --transport tcp|quic, --security noise|tls, --psk HEX, --key TYPE\n" +
 	"tasks: echo COUNT BYTES | checksum UP DOWN | duplex UP DOWN | reset-me | expect-reset | report")
 
@@ -46,6 +49,8 @@ func run(args []string) int {
 	switch args[0] {
 	case "listen":
 		err = listen(args[1:])
+	case "peer":
+		return runPeer(args[1:])
 	case "dial":
 		var detail string
 		if detail, err = dial(args[1:]); err == nil {
