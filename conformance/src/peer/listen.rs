@@ -1,0 +1,110 @@
+//! [`Listening`]: `peer listen`.
+
+use std::io::{self, Write as _};
+
+use sanspeer_core::node::NodeEvent;
+use sanspeer_driver::runtime::Runtime;
+use sanspeer_driver::{Event, Events, SecurityProtocol};
+
+use super::args::{ListenArgs, Security, Transport};
+use super::error::Error;
+use super::report::{self, EventLine};
+use super::runtime::OnRuntime;
+use super::{echo, node};
+
+/// A peer that answers until it is killed, or until nobody reads what it prints.
+#[derive(Debug)]
+pub struct Listening {
+    transport: Transport,
+    security: SecurityProtocol,
+}
+
+impl Listening {
+    /// What the arguments ask for.
+    pub fn new(args: ListenArgs) -> Result<Self, Error> {
+        if args.topic.is_some() {
+            return Err(Error::NotBuilt("gossip, which --topic is for,"));
+        }
+        let security = security(args.transport, args.security)?;
+        Ok(Listening { transport: args.transport, security })
+    }
+}
+
+/// What secures a connection over this transport.
+pub(super) fn security(
+    transport: Transport,
+    asked: Option<Security>,
+) -> Result<SecurityProtocol, Error> {
+    match (transport, asked) {
+        (Transport::Quic, Some(Security::Noise)) => Err(Error::QuicHasTls),
+        (Transport::Tcp | Transport::Quic, asked) => Ok(asked.unwrap_or(Security::Noise).into()),
+    }
+}
+
+impl OnRuntime for Listening {
+    type Output = Result<(), Error>;
+
+    async fn run<R: Runtime>(self, runtime: R) -> Result<(), Error> {
+        let node = node::start(&runtime, self.security).map_err(Error::Start)?;
+        let events = node.events();
+        let acceptor = node.accept(echo::protocol()).await.map_err(Error::Accept)?;
+        // The events end the program if nothing can be printed; a stream only ends itself.
+        let ended = |line| drop(report::print(&line));
+        runtime.spawn(echo::serve(runtime.clone(), acceptor, ended));
+        let any = self.transport.any_port();
+        let listening = node.listen(any.clone()).await;
+        let (_, address) = listening.map_err(|error| Error::Listen(any, error))?;
+        let address = address.with_p2p(node.peer_id()).expect("no other peer in it");
+        announce(&address.to_string()).map_err(Error::Output)?;
+        print_all(events).await.map_err(Error::Output)
+    }
+}
+
+fn announce(address: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "LISTEN {address}")?;
+    out.flush()
+}
+
+async fn print_all(mut events: Events) -> io::Result<()> {
+    while let Some(event) = events.next().await {
+        let line = match event {
+            Event::Node(event) => line_of(event),
+            Event::Missed(count) => Some(EventLine::Missed { count }),
+        };
+        if let Some(line) = line {
+            report::print(&line)?;
+        }
+    }
+    Ok(())
+}
+
+fn line_of(event: NodeEvent) -> Option<EventLine> {
+    Some(match event {
+        NodeEvent::PeerConnected { peer, connected } => {
+            EventLine::Connected { peer: peer.to_string(), address: connected.address.to_string() }
+        }
+        NodeEvent::Identified { peer, info } => EventLine::Identified {
+            peer: peer.to_string(),
+            agent: info.agent,
+            protocols: info.protocols.iter().map(ToString::to_string).collect(),
+        },
+        NodeEvent::PeerDisconnected { peer, reason } => {
+            EventLine::Disconnected { peer: peer.to_string(), reason: reason.to_string() }
+        }
+        NodeEvent::Refused { address, reason, .. } => {
+            EventLine::Failed { address: address.to_string(), reason: reason.to_string() }
+        }
+        NodeEvent::InboundFailed { address, reason } => {
+            EventLine::Failed { address: address.to_string(), reason: reason.to_string() }
+        }
+        NodeEvent::ConnectionOpened { .. }
+        | NodeEvent::ConnectionClosed { .. }
+        | NodeEvent::PreferredConnection { .. }
+        | NodeEvent::Listening { .. }
+        | NodeEvent::AddressGone { .. }
+        | NodeEvent::ListenerFailed { .. }
+        | NodeEvent::Penalty { .. }
+        | NodeEvent::Protocol { .. } => return None,
+    })
+}
