@@ -163,6 +163,7 @@
 //!   speak about themselves;
 //! - [`peer_store`]: peers, their addresses, and what came of dialling them;
 //! - [`identify`]: each side says who it is;
+//! - [`gossip`]: messages about topics, passed on by whoever subscribes to them;
 //! - [`host`]: [`host::Host`], a whole peer on one thread;
 //! - [`application`]: [`application::Network`], what an application sees of a peer, whatever runs
 //!   it; [`scripted`]: its double for tests.
@@ -174,6 +175,7 @@ pub mod byte_mux;
 pub mod close;
 pub mod connection;
 pub mod frame;
+pub mod gossip;
 pub mod host;
 pub mod identify;
 pub mod identity;

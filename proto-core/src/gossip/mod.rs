@@ -1,0 +1,23 @@
+//! Gossip: messages about topics, passed on by whoever subscribes to them.
+//!
+//! On the wire:
+//! - [`topic`], [`message`] and [`message_id`]: what is passed on, and what it is called;
+//! - [`rpc`]: frames, taken apart and put together within bounds.
+//!
+//! Specifications: [pubsub](https://github.com/libp2p/specs/blob/master/pubsub/README.md),
+//! [gossipsub](https://github.com/libp2p/specs/blob/master/pubsub/gossipsub/README.md).
+
+pub mod message;
+pub mod message_id;
+pub mod rpc;
+pub mod topic;
+
+pub use message::{Message, MessageError, MessageFields, WireMessage};
+pub use message_id::{
+    MessageId, MessageIdError, MessageIdFn, data_digest, source_and_sequence, topic_and_data_digest,
+};
+pub use rpc::{
+    Control, Extensions, IHave, Outgoing, PeerInfo, Prune, ReceivedControl, ReceivedIHave,
+    ReceivedPrune, Rpc, RpcError, RpcLimits, SendLimits, publish_frame,
+};
+pub use topic::{Topic, TopicError};
