@@ -31,6 +31,11 @@ impl<'a> Fields<'a> {
         Fields(message)
     }
 
+    /// What was not walked over yet.
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.0
+    }
+
     fn varint(&mut self) -> Result<u64, Malformed> {
         let mut value = 0u64;
         // Ten bytes hold 64 bits; protobuf allows encodings that are longer than necessary.

@@ -2,7 +2,8 @@
 //!
 //! On the wire:
 //! - [`topic`], [`message`] and [`message_id`]: what is passed on, and what it is called;
-//! - [`rpc`]: frames, taken apart and put together within bounds.
+//! - [`rpc`]: frames, taken apart and put together within bounds;
+//! - [`signature`]: who wrote a message.
 //!
 //! Specifications: [pubsub](https://github.com/libp2p/specs/blob/master/pubsub/README.md),
 //! [gossipsub](https://github.com/libp2p/specs/blob/master/pubsub/gossipsub/README.md).
@@ -10,6 +11,7 @@
 pub mod message;
 pub mod message_id;
 pub mod rpc;
+pub mod signature;
 pub mod topic;
 
 pub use message::{Message, MessageError, MessageFields, WireMessage};
@@ -20,4 +22,5 @@ pub use rpc::{
     Control, Extensions, IHave, Outgoing, PeerInfo, Prune, ReceivedControl, ReceivedIHave,
     ReceivedPrune, Rpc, RpcError, RpcLimits, SendLimits, publish_frame,
 };
+pub use signature::{Author, FieldsError, SignatureCheck, SignatureError, SignaturePolicy};
 pub use topic::{Topic, TopicError};
