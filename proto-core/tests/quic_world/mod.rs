@@ -7,13 +7,14 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use sanspeer_core::close::CloseReason;
 use sanspeer_core::connection::{Connection, ConnectionConfig, ConnectionEvent, NodeRoom};
 use sanspeer_core::identity::{Identity, PeerId};
 use sanspeer_core::mailbox::{Lease, ProtocolTable, ToConnection, ToNode};
 use sanspeer_core::mux::{Mux, MuxEvent, ReadError, StreamId, WriteError};
 use sanspeer_core::quic::{
-    DatagramMeta, Ecn, EndpointEvent, FromEndpoint, IncomingId, QuicConfig, QuicConnectionId,
-    QuicEndpoint, QuicMux, QuicTransmit, ToEndpoint,
+    AcceptError, DatagramMeta, Ecn, EndpointEvent, FromEndpoint, IncomingId, QuicConfig,
+    QuicConnectionId, QuicEndpoint, QuicMux, QuicTransmit, ToEndpoint,
 };
 use sanspeer_core::rng::{Rng, Seed};
 use sanspeer_core::time::{Deadline, Timestamp};
@@ -181,6 +182,8 @@ pub struct Node<C> {
     pub last: Option<C>,
     pub admission: Admission,
     pub waiting: Vec<(IncomingId, bool)>,
+    /// Why incoming connections failed with their first packet.
+    pub failed: Vec<CloseReason>,
     pub unix_seconds: u64,
     pub sent_bytes: u64,
     pub received_bytes: u64,
@@ -201,6 +204,7 @@ impl<C: Carried> Node<C> {
             last: None,
             admission: Admission::Accept,
             waiting: Vec::new(),
+            failed: Vec::new(),
             unix_seconds: UNIX_SECONDS,
             sent_bytes: 0,
             received_bytes: 0,
@@ -228,8 +232,12 @@ impl<C: Carried> Node<C> {
     }
 
     pub fn accept(&mut self, now: Timestamp, id: IncomingId) {
-        if let Ok((id, mux)) = self.endpoint.accept(now, id, self.unix_seconds) {
-            self.connections.insert(id, C::wrap(mux, &self.seed.derive("test", id.0), now));
+        match self.endpoint.accept(now, id, self.unix_seconds) {
+            Ok((id, mux)) => {
+                self.connections.insert(id, C::wrap(mux, &self.seed.derive("test", id.0), now));
+            }
+            Err(AcceptError::Failed(reason)) => self.failed.push(*reason),
+            Err(AcceptError::UnknownIncoming) => {}
         }
     }
 
@@ -295,6 +303,8 @@ pub struct Weather {
     pub jitter: Duration,
     pub loss_percent: u32,
     pub duplicate_percent: u32,
+    /// So many are followed, or preceded, by a copy of which a byte was changed.
+    pub changed_percent: u32,
 }
 
 impl Weather {
@@ -304,6 +314,7 @@ impl Weather {
             jitter: Duration::ZERO,
             loss_percent: 0,
             duplicate_percent: 0,
+            changed_percent: 0,
         }
     }
 
@@ -386,6 +397,11 @@ impl<C: Carried> World<C> {
         self.fly(Duration::ZERO, Flight { to, from, ecn: None, bytes });
     }
 
+    /// Takes the datagrams that are under way off the link.
+    pub fn intercept(&mut self) -> Vec<Vec<u8>> {
+        core::mem::take(&mut self.flights).into_values().map(|flight| flight.bytes).collect()
+    }
+
     fn fly(&mut self, delay: Duration, flight: Flight) {
         self.sent += 1;
         self.flights.insert((self.now.saturating_add(delay), self.sent), flight);
@@ -414,12 +430,22 @@ impl<C: Carried> World<C> {
             if self.chance(self.weather.loss_percent) {
                 continue;
             }
-            let most = u64::try_from(self.weather.jitter.as_nanos()).expect("short").max(1);
-            let jitter = Duration::from_nanos(self.rng.next_u64() % most);
-            let delay = self.weather.delay + jitter;
+            let delay = self.delay();
             let Flight { to, from, ecn, ref bytes } = flight;
             self.fly(delay, Flight { to, from, ecn, bytes: bytes.clone() });
         }
+        if self.chance(self.weather.changed_percent) {
+            let mut flight = flight;
+            let at = self.rng.next_u32() as usize % flight.bytes.len();
+            flight.bytes[at] ^= 1 << (self.rng.next_u32() % 8);
+            let delay = self.delay();
+            self.fly(delay, flight);
+        }
+    }
+
+    fn delay(&mut self) -> Duration {
+        let most = u64::try_from(self.weather.jitter.as_nanos()).expect("short").max(1);
+        self.weather.delay + Duration::from_nanos(self.rng.next_u64() % most)
     }
 
     fn chance(&mut self, percent: u32) -> bool {
