@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use common::*;
 use sanspeer_core::connection::{Connection, ConnectionConfig};
-use sanspeer_core::mux::{ReadError, Role, StreamId, WriteError};
+use sanspeer_core::mux::{Mux, ReadError, Role, StreamId, WriteError};
 use sanspeer_core::time::Timestamp;
 use sanspeer_core::yamux::MIN_SLICE_BYTES;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
@@ -300,4 +300,51 @@ fn an_idle_end_costs_three_kibibytes_over_noise_and_seven_over_tls() {
     let [noise, tls] = SECURED.map(idle_end_bytes);
     assert!(noise <= 3 * 1024, "{noise} bytes over Noise");
     assert!(tls <= 7 * 1024, "{tls} bytes over TLS");
+}
+
+/// The heap tells what a connection holds, whatever it counts itself (CVE-2022-23486,
+/// CVE-2022-23492: no account of memory).
+#[test]
+fn streams_that_are_filled_and_not_read_hold_a_mebibyte_and_the_leases() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let (mut remote, mut end) = Remote::dialing(9);
+    let streams: Vec<_> = (0..256).map(|_| remote.mux.open().expect("room")).collect();
+    for stream in &streams {
+        assert!(remote.mux.write(*stream, &proposal(ECHO)).is_ok());
+        remote.exchange(&mut end, Timestamp::ZERO);
+    }
+    let held = |end: &mut End| {
+        let config = ConnectionConfig::default();
+        let spare = End::new(Role::Dialer, 1, None, config).connection;
+        let old = std::mem::replace(&mut end.connection, spare);
+        let region = Region::new(ALLOCATOR);
+        drop(old);
+        let change = region.change();
+        change.bytes_deallocated - change.bytes_allocated
+    };
+    let data = [9; 250_000];
+    let mut written = 0;
+    for stream in &streams {
+        let mut left = &data[..];
+        while !left.is_empty() {
+            match remote.mux.write(*stream, left) {
+                Ok(n) => {
+                    left = &left[n..];
+                    written += n;
+                }
+                Err(_) if remote.wire.is_empty() => remote.exchange(&mut end, Timestamp::ZERO),
+                Err(_) => break,
+            }
+        }
+    }
+    remote.exchange(&mut end, Timestamp::ZERO);
+    assert!(!remote.wire.is_empty(), "more was to come");
+    let leased = end.connection.window_use().leased_bytes;
+    let held = held(&mut end) as u64;
+    println!(
+        "256 streams, {written} bytes written, {leased} leased: {held} bytes of heap are held"
+    );
+    // The block that is received into, and what 256 streams are kept in.
+    let besides = 260 * 1024 + 256 * 256;
+    assert!(held <= (1 << 20) + leased + besides, "{held} bytes");
 }
