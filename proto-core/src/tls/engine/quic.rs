@@ -124,7 +124,8 @@ impl crypto::ServerConfig for Setup {
     }
 
     fn retry_tag(&self, _version: u32, orig_dst_cid: &ConnectionId, packet: &[u8]) -> [u8; 16] {
-        retry_tag(orig_dst_cid, &[packet])
+        // One of zeros is believed by nobody.
+        retry_tag(orig_dst_cid, &[packet]).unwrap_or_default()
     }
 
     fn start_session(
@@ -253,7 +254,7 @@ impl crypto::Session for Session {
             return false;
         };
         // Not a secret: anybody can compute it.
-        retry_tag(orig_dst_cid, &[header, token]) == *tag
+        retry_tag(orig_dst_cid, &[header, token]) == Some(*tag)
     }
 
     fn export_keying_material(
@@ -299,8 +300,9 @@ fn boxed(keys: Keys) -> crypto::Keys {
     }
 }
 
-/// The tag of a retry packet, whose bytes are `parts` (RFC 9001, section 5.8).
-fn retry_tag(orig_dst_cid: &ConnectionId, parts: &[&[u8]]) -> [u8; RETRY_TAG_BYTES] {
+/// The tag of a retry packet, whose bytes are `parts` (RFC 9001, section 5.8). `None` if they are
+/// more than AES-GCM authenticates, which no datagram is.
+fn retry_tag(orig_dst_cid: &ConnectionId, parts: &[&[u8]]) -> Option<[u8; RETRY_TAG_BYTES]> {
     let mut pseudo_packet = Vec::new();
     // Ids have at most 20 bytes (RFC 9000, section 17.2).
     pseudo_packet.push(u8::try_from(orig_dst_cid.len()).unwrap_or(u8::MAX));
@@ -308,16 +310,12 @@ fn retry_tag(orig_dst_cid: &ConnectionId, parts: &[&[u8]]) -> [u8; RETRY_TAG_BYT
     for part in parts {
         pseudo_packet.extend_from_slice(part);
     }
-    let key = aead::UnboundKey::new(&aead::AES_128_GCM, &RETRY_KEY)
-        .map(aead::LessSafeKey::new)
-        .expect("the key has the length of an AES-128 key");
+    let key = aead::UnboundKey::new(&aead::AES_128_GCM, &RETRY_KEY).ok()?;
     let nonce = aead::Nonce::assume_unique_for_key(RETRY_NONCE);
-    let sealed = key
+    let sealed = aead::LessSafeKey::new(key)
         .seal_in_place_separate_tag(nonce, aead::Aad::from(pseudo_packet), &mut [])
-        .expect("nothing is sealed, and the packet came in one datagram");
-    let mut tag = [0; RETRY_TAG_BYTES];
-    tag.copy_from_slice(sealed.as_ref());
-    tag
+        .ok()?;
+    sealed.as_ref().try_into().ok()
 }
 
 #[cfg(test)]
@@ -335,6 +333,6 @@ mod tests {
             0x04, 0xa2, 0x65, 0xba, 0x2e, 0xff, 0x4d, 0x82, 0x90, 0x58, 0xfb, 0x3f, 0x0f, 0x24,
             0x96, 0xba,
         ];
-        assert_eq!(retry_tag(&id, &[&packet]), tag);
+        assert_eq!(retry_tag(&id, &[&packet]), Some(tag));
     }
 }
