@@ -117,10 +117,13 @@ impl Pair {
 
     /// Lets `side` say something, and remembers it.
     fn say(&mut self, side: u8, what: impl FnOnce(&mut End, &mut Vec<u8>)) {
-        let (side, other) = (usize::from(side), 1 - usize::from(side));
-        if self.wires[other].len() > MAX_WIRE_BYTES {
-            return;
+        if self.wires[1 - usize::from(side)].len() <= MAX_WIRE_BYTES {
+            self.say_however_much(side, what);
         }
+    }
+
+    fn say_however_much(&mut self, side: u8, what: impl FnOnce(&mut End, &mut Vec<u8>)) {
+        let (side, other) = (usize::from(side), 1 - usize::from(side));
         let mut said = Vec::new();
         what(&mut self.ends[side], &mut said);
         let history = &mut self.history[other];
@@ -145,7 +148,8 @@ impl Pair {
         if piece.is_empty() {
             return false;
         }
-        self.say(side, |end, wire| end.receive(&piece, wire));
+        // What is taken off the wire must arrive. Few bytes answer it.
+        self.say_however_much(side, |end, wire| end.receive(&piece, wire));
         true
     }
 
