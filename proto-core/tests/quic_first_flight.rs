@@ -92,9 +92,8 @@ impl FirstFlight {
         keys.header.decrypt_in_place(&after[..16], &mut head[0], number).unwrap();
         assert_eq!((head[0] & 3, number[0]), (0, 0), "the number is zero, in one byte");
         let (header, payload) = packet.split_at_mut(number_at + 1);
-        let frames = keys.packet.decrypt_in_place(0, header, payload).unwrap();
+        let mut frames = keys.packet.decrypt_in_place(0, header, payload).unwrap();
 
-        let mut frames = &frames[..];
         assert_eq!(take(&mut frames, 1), [CRYPTO_FRAME]);
         assert_eq!(varint(&mut frames), Some(0), "the offset");
         let length = usize::try_from(varint(&mut frames).unwrap()).unwrap();
@@ -214,8 +213,8 @@ impl Listener {
         }
     }
 
-    /// Somebody honest is served as ever.
-    fn is_unharmed(mut self) {
+    /// Nobody honest is worse off.
+    fn serves_as_ever(mut self) {
         self.world.dial();
         self.world.run_for(Duration::from_secs(1));
         let (got, _) = exchange(&mut self.world, b"unharmed", b"", MINUTE);
@@ -268,7 +267,7 @@ fn cve_2026_31812_transport_parameters_that_are_cut_off_are_an_error() {
         let reason = listener.ends(&flight, &FirstFlight::frame(&message));
         assert_eq!(reason, CloseReason::Quic(violation.clone()), "{tail:02x?}");
     }
-    listener.is_unharmed();
+    listener.serves_as_ever();
 }
 
 #[test]
@@ -287,7 +286,7 @@ fn cve_2026_31812_frames_that_are_cut_off_are_an_error() {
         refused += 1;
     }
     assert!(refused > 200, "{refused}");
-    listener.is_unharmed();
+    listener.serves_as_ever();
 }
 
 #[test]
@@ -307,5 +306,5 @@ fn a_first_flight_with_a_changed_byte_harms_nobody() {
     }
     // A random or a session id may be anything; most of the rest may not.
     assert!(refused > frame.len() / 2, "{refused} of {}", 2 * frame.len());
-    listener.is_unharmed();
+    listener.serves_as_ever();
 }
