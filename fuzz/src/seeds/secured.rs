@@ -245,21 +245,6 @@ fn connections() -> Vec<Seed> {
     add("a_dead_link", script([0; 4], long));
     add("refused", script([5, 0, 0, 0], vec![time(100)]));
     add("refused_after_a_retry", script([6, 0, 0, 0], vec![time(100)]));
-    let much = Tls::Send { side: 1, length: 255, times: 7 };
-    add(
-        "a_full_wire_and_an_answer",
-        script(
-            [0, 1, 1, 0],
-            vec![
-                all_at_once,
-                much,
-                much,
-                send(0),
-                Tls::Deliver { side: 1, length: 255, times: 2 },
-                send(0),
-            ],
-        ),
-    );
     add("somebody_else_answers", script([0b1000, 0, 0, 0], vec![time(100)]));
     add(
         "several_wait",
