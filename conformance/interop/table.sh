@@ -197,7 +197,7 @@ run_cell() {
     # The listener has identified the dialer too, whichever learned of the other first.
     local identified=
     for _ in $(seq 50); do
-        identified=$(grep -m 1 '^{"event":"identified".*"/interop/echo/1.0.0"' "$said") && break
+        identified=$(grep -m 1 '^{"event":"identified".*"agent":"[^"].*"/ipfs/ping/1.0.0"' "$said") && break
         sleep 0.1
     done
     if [ -z "$identified" ]; then
