@@ -160,6 +160,8 @@ impl Entry {
                     self.unsent.drain(..written);
                     return Ok(false);
                 }
+                // The remote does without our answer; what it says itself counts.
+                Err(WriteError::Stopped(_)) if self.inbound => break,
                 Err(error) => return Err(error),
             }
         }
@@ -178,9 +180,19 @@ impl Entry {
             | Phase::PerfClient(_) => false,
         };
         if !waits && core::mem::take(&mut self.finish_owed) {
-            mux.finish(id)?;
+            self.finish(id, mux)?;
         }
         Ok(true)
+    }
+
+    /// Ends our direction. A remote that reads no more needs no end, and if it has ended its own
+    /// direction, the multiplexer may have forgotten the stream.
+    pub(super) fn finish(&self, id: StreamId, mux: &mut dyn Mux) -> Result<(), WriteError> {
+        match mux.finish(id) {
+            Err(WriteError::Stopped(_)) => Ok(()),
+            Err(WriteError::UnknownStream) if self.end_read => Ok(()),
+            result => result,
+        }
     }
 
     /// Takes at most `max` bytes, first those behind the negotiation.

@@ -18,7 +18,7 @@ use crate::close::{CloseReason, TransportFailure};
 use crate::mailbox::{
     OpenFailure, PingFailure, ProtocolTable, RequestId, StreamEnd, ToNode, Usage,
 };
-use crate::mux::{Mux, MuxEvent, Role, StreamId, WindowUse};
+use crate::mux::{Mux, MuxEvent, ResetCode, Role, StreamId, WindowUse};
 use crate::protocol::ProtocolId;
 use crate::quic::{FromEndpoint, QuicMux, QuicTransmit, ToEndpoint};
 use crate::rng::Seed;
@@ -423,25 +423,38 @@ impl Connection {
                 self.drive(id, Cause::Finished);
             }
             MuxEvent::Reset { stream, code } => self.end_stream(stream, StreamEnd::Reset(code)),
-            MuxEvent::Stopped { stream, code } => {
-                match self.streams.get(&stream).map(|entry| &entry.phase) {
-                    Some(Phase::Application { .. }) => {
-                        self.events.push_back(ConnectionEvent::Stopped { stream, code });
-                    }
-                    Some(
-                        Phase::Inbound(_)
-                        | Phase::Outbound(_)
-                        | Phase::Refused
-                        | Phase::Node(_)
-                        | Phase::PingEcho(_)
-                        | Phase::PingAsker(_)
-                        | Phase::PerfServer(_)
-                        | Phase::PerfClient(_),
-                    ) => self.reset_stream(stream, StreamEnd::Reset(code)),
-                    None => {}
-                }
-            }
+            MuxEvent::Stopped { stream, code } => self.handle_stopped(stream, code),
             MuxEvent::Closed { reason } => self.handle_closed(reason),
+        }
+    }
+
+    /// The remote reads no more of a stream. What it says itself still counts: go-libp2p says so with
+    /// the end of every answer. Its owner learns of it when there is something to write.
+    fn handle_stopped(&mut self, id: StreamId, code: ResetCode) {
+        let Some(entry) = self.streams.get(&id) else { return };
+        let told = ConnectionEvent::Stopped { stream: id, code };
+        let is_lost = match &entry.phase {
+            Phase::Application { .. } => {
+                self.events.push_back(told);
+                false
+            }
+            Phase::Inbound(_) => false,
+            Phase::Outbound(outbound) => {
+                // Its owner may have written ahead of the answer.
+                if matches!(outbound.opener, Opener::Application) {
+                    self.events.push_back(told);
+                }
+                !entry.unsent.is_empty()
+            }
+            Phase::Node(stream) => stream.has_frames(),
+            Phase::Refused
+            | Phase::PingEcho(_)
+            | Phase::PingAsker(_)
+            | Phase::PerfServer(_)
+            | Phase::PerfClient(_) => true,
+        };
+        if is_lost {
+            self.reset_stream(id, StreamEnd::Reset(code));
         }
     }
 

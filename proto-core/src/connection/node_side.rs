@@ -260,6 +260,9 @@ impl Connection {
                 Ok(frames) => self.usage.sent_frames += frames,
                 // What it received is still Node's; its end comes with the connection's.
                 Err(WriteError::ConnectionClosed) => return self.mark_node_ready(id),
+                Err(WriteError::Stopped(code)) => {
+                    return self.reset_stream(id, StreamEnd::Reset(code));
+                }
                 Err(_) => return self.reset_stream(id, StreamEnd::ResetByUs),
             }
             self.usage.written_bytes += stream.sent_bytes - reported;
@@ -267,7 +270,7 @@ impl Connection {
                 && !stream.has_frames()
                 && !core::mem::replace(&mut entry.finished, true)
             {
-                if self.transport.mux().finish(id).is_err() {
+                if entry.finish(id, self.transport.mux()).is_err() {
                     return self.reset_stream(id, StreamEnd::ResetByUs);
                 }
                 if entry.end_read {
