@@ -220,6 +220,7 @@ agent_of() {
 requirement() {
     case $1-$2-$3-$4 in
     js-quic-*) echo "n/a: js-libp2p has no QUIC of its own" ;;
+    # It has hung on half-closed streams there.
     js-tcp-tls-theirs) echo "optional: js-libp2p as a TLS listener" ;;
     *) echo required ;;
     esac
@@ -280,11 +281,12 @@ run_table >"$work/rows"
 
 {
     cat <<PAGE
-# With other implementations
+# The table of implementations
 
 What \`conformance/interop/table.sh\` printed. A cell is ok when the checks of the side that dials
 ($checks) passed, and the side that listens has seen the dialer's agent and protocols.
-The echo carries $size bytes each way on one stream, written and read at once.
+The echo carries $size bytes each way on one stream, written and read at once. rust-libp2p is not here,
+because the tests of \`sanspeer-conformance\` have it in their own process.
 
 PAGE
     cat "$work/rows"
