@@ -6,6 +6,7 @@ use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
 
 /// Everything below the streams. Both sides of a test are given the same.
+#[allow(dead_code, reason = "each test crate that includes this uses a part of it")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Transport {
     /// TCP, Noise, Yamux.

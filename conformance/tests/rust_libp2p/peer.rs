@@ -6,6 +6,7 @@
 #![allow(dead_code, reason = "each test crate that includes this uses a part of it")]
 
 mod behaviour;
+mod introduction;
 mod open;
 mod serve;
 
@@ -29,9 +30,12 @@ use tokio::sync::{mpsc, oneshot};
 use crate::protocols;
 use crate::protocols::{SharedCounters, Transport, socket_addr};
 use behaviour::{Behaviour, OpenRequest};
+use introduction::{Introductions, Whole, WholeEvent};
 use open::Opener;
 
 pub(crate) use crate::protocols::Counters;
+#[allow(unused_imports, reason = "each test crate that includes this uses a part of it")]
+pub(crate) use introduction::{AGENT, Identified};
 pub(crate) use open::{Task, TaskReport};
 
 /// Which kind of key the peer proves in its handshakes.
@@ -60,7 +64,9 @@ impl Identity {
 }
 
 /// A swarm over one transport alone.
-fn swarm(config: &RustPeerConfig, behaviour: Behaviour) -> Result<Swarm<Behaviour>, String> {
+fn swarm(config: &RustPeerConfig, streams: Behaviour) -> Result<Swarm<Whole>, String> {
+    let introduces = config.introduces;
+    let behaviour = move |key: &Keypair| Whole::new(streams, introduces, key);
     let builder = SwarmBuilder::with_existing_identity(config.identity.keypair()).with_tokio();
     let max_streams = config.max_streams;
     let muxer = move || {
@@ -80,14 +86,14 @@ fn swarm(config: &RustPeerConfig, behaviour: Behaviour) -> Result<Swarm<Behaviou
         Transport::TcpNoise => builder
             .with_tcp(tcp, noise::Config::new, muxer)
             .map_err(text)?
-            .with_behaviour(|_| behaviour)
+            .with_behaviour(behaviour)
             .map_err(text)?
             .with_swarm_config(tune)
             .build(),
         Transport::TcpTls => builder
             .with_tcp(tcp, tls::Config::new, muxer)
             .map_err(text)?
-            .with_behaviour(|_| behaviour)
+            .with_behaviour(behaviour)
             .map_err(text)?
             .with_swarm_config(tune)
             .build(),
@@ -103,13 +109,13 @@ fn swarm(config: &RustPeerConfig, behaviour: Behaviour) -> Result<Swarm<Behaviou
                 )
             })
             .map_err(text)?
-            .with_behaviour(|_| behaviour)
+            .with_behaviour(behaviour)
             .map_err(text)?
             .with_swarm_config(tune)
             .build(),
         Transport::Quic => builder
             .with_quic()
-            .with_behaviour(|_| behaviour)
+            .with_behaviour(behaviour)
             .map_err(text)?
             .with_swarm_config(tune)
             .build(),
@@ -126,6 +132,8 @@ pub(crate) struct RustPeerConfig {
     /// Streams that yamux allows on a connection, both directions together; a remote that exceeds
     /// it loses the connection.
     pub(crate) max_streams: usize,
+    /// Whether it speaks ping and identify too.
+    pub(crate) introduces: bool,
     /// How long any one call may take. Generous: it only bounds a failure.
     pub(crate) deadline: Duration,
 }
@@ -137,6 +145,7 @@ impl Default for RustPeerConfig {
             transport: Transport::TcpNoise,
             lazy_streams: false,
             max_streams: 512,
+            introduces: false,
             deadline: Duration::from_secs(120),
         }
     }
@@ -164,6 +173,7 @@ struct Shared {
     /// Why the last incoming connection failed before it was there.
     refused: Mutex<Option<String>>,
     refused_changed: Condvar,
+    introductions: Introductions,
 }
 
 impl Shared {
@@ -283,6 +293,12 @@ impl RustPeer {
         refused.take().ok_or_else(|| format!("nobody was refused in {deadline:?}"))
     }
 
+    /// Waits until `peer` has answered a ping and said who it is, for a peer that speaks ping and
+    /// identify itself.
+    pub(crate) fn wait_introduced(&self, peer: PeerId) -> Result<(Identified, Duration), String> {
+        self.shared.introductions.wait(peer, self.config.deadline)
+    }
+
     /// What the accepted streams of all connections have seen.
     pub(crate) fn counters(&self) -> Counters {
         self.shared.counters.snapshot()
@@ -396,7 +412,7 @@ async fn drive(
                     }
                 }
                 Some(Command::Open { peer, request }) => {
-                    swarm.behaviour_mut().open(peer, request);
+                    swarm.behaviour_mut().streams.open(peer, request);
                 }
                 Some(Command::Shutdown) | None => return,
             },
@@ -405,7 +421,7 @@ async fn drive(
 }
 
 fn on_event(
-    event: SwarmEvent<std::convert::Infallible>,
+    event: SwarmEvent<WholeEvent>,
     shared: &Shared,
     dials: &mut Vec<(ConnectionId, DialReply)>,
 ) {
@@ -432,6 +448,8 @@ fn on_event(
         *refused = Some(error_chain(&error));
         drop(refused);
         shared.refused_changed.notify_all();
+    } else if let SwarmEvent::Behaviour(event) = event {
+        shared.introductions.hear(event);
     }
 }
 
