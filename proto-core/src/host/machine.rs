@@ -42,8 +42,10 @@ pub struct Host {
     pub(super) routes: BTreeMap<PeerId, ConnectionId>,
     /// Those in `connections` whose turn it is, each once.
     pub(super) dirty: VecDeque<ConnectionId>,
-    /// Those that may have something to send.
+    /// Those over transports that carry bytes in order that may have something to send.
     pub(super) sendable: BTreeSet<ConnectionId>,
+    /// The same over QUIC.
+    pub(super) sendable_quic: BTreeSet<ConnectionId>,
     /// When connections want to be told of the time; at most one each.
     pub(super) deadlines: BTreeSet<(Timestamp, ConnectionId)>,
     /// Connections with streams to be taken, as often as they have one. Bounded by those streams.
@@ -87,6 +89,7 @@ impl Host {
             routes: BTreeMap::new(),
             dirty: VecDeque::new(),
             sendable: BTreeSet::new(),
+            sendable_quic: BTreeSet::new(),
             deadlines: BTreeSet::new(),
             acceptable: VecDeque::new(),
             endpoints: BTreeMap::new(),

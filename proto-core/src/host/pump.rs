@@ -62,9 +62,11 @@ impl Host {
 
     /// A connection has nothing more to say for now.
     fn settle(&mut self, now: Timestamp, id: ConnectionId) {
-        self.sendable.insert(id);
         self.tell_endpoint(id);
         let Some(carried) = self.connections.get_mut(&id) else { return };
+        let sendable =
+            if carried.quic.is_some() { &mut self.sendable_quic } else { &mut self.sendable };
+        sendable.insert(id);
         if carried.connection.is_closed() {
             let unread = carried.connection.has_application_streams();
             if carried.over_until.is_none() {
@@ -87,6 +89,7 @@ impl Host {
         self.set_deadline(id, None);
         self.connections.remove(&id);
         self.sendable.remove(&id);
+        self.sendable_quic.remove(&id);
     }
 
     fn handle_event(&mut self, connection: ConnectionId, event: ConnectionEvent) {

@@ -115,7 +115,7 @@ impl Host {
                     src_ip: datagram.src_ip,
                 });
             }
-            let id = self.sendable.iter().copied().find(|id| {
+            let id = self.sendable_quic.iter().copied().find(|id| {
                 self.connections
                     .get(id)
                     .and_then(|carried| carried.quic)
@@ -130,7 +130,7 @@ impl Host {
             if let Some(transmit) = self.transmit_quic(now, id, max_segments, buffer) {
                 return Some(transmit);
             }
-            self.sendable.remove(&id);
+            self.sendable_quic.remove(&id);
         }
     }
 
