@@ -21,7 +21,8 @@ pub enum CloseReason {
     Banned,
     /// The remote said goodbye with this code; 0 is a normal end.
     RemoteGoodbye {
-        /// Yamux: 0 normal, 1 protocol error, 2 internal error.
+        /// Yamux: 0 normal, 1 protocol error, 2 internal error; from 0x1000 up those of libp2p
+        /// (error-codes).
         code: u32,
     },
     /// The transport ended without a goodbye.
@@ -48,7 +49,8 @@ pub enum CloseReason {
     Yamux(YamuxError),
     /// The remote's application closed a QUIC connection with this code; 0 is a normal end.
     RemoteClosed {
-        /// The application's code (RFC 9000, section 20.2).
+        /// The application's code (RFC 9000, section 20.2); from 0x1000 up those of libp2p
+        /// (error-codes).
         code: u64,
     },
     /// QUIC ended the connection, or the handshake inside it failed.
@@ -104,6 +106,77 @@ pub enum TransportFailure {
     Other,
 }
 
+// Codes that tell a remote why its connection ends (error-codes/libp2p-error-codes.md).
+const RESOURCE_LIMIT_EXCEEDED: u32 = 0x1001;
+const RATE_LIMITED: u32 = 0x1002;
+const SUPPLANTED: u32 = 0x1004;
+const GARBAGE_COLLECTED: u32 = 0x1005;
+const GATED: u32 = 0x1007;
+
+impl CloseReason {
+    /// What a remote is told of a reason of ours, when it did nothing wrong: 0 where there is no
+    /// code for it.
+    pub fn goodbye_code(&self) -> u32 {
+        match self {
+            CloseReason::Refused(reason) => reason.goodbye_code(),
+            CloseReason::Banned => GATED,
+            CloseReason::Idle => GARBAGE_COLLECTED,
+            CloseReason::Surplus => SUPPLANTED,
+            CloseReason::Requested
+            | CloseReason::RemoteGoodbye { .. }
+            | CloseReason::TransportEnded
+            | CloseReason::TransportFailed(_)
+            | CloseReason::TimedOut(_)
+            | CloseReason::WrongPeer { .. }
+            | CloseReason::Multistream(_)
+            | CloseReason::Noise(_)
+            | CloseReason::Record(_)
+            | CloseReason::Yamux(_)
+            | CloseReason::RemoteClosed { .. }
+            | CloseReason::Quic(_)
+            | CloseReason::Tls(_)
+            | CloseReason::TlsRecord(_)
+            | CloseReason::NoSecurity => 0,
+        }
+    }
+}
+
+impl RefuseReason {
+    fn goodbye_code(self) -> u32 {
+        match self {
+            RefuseReason::TooManyConnections(_)
+            | RefuseReason::TooManyConnectionsOfPeer(_)
+            | RefuseReason::TooManyInbound(_)
+            | RefuseReason::TooManyOutbound(_)
+            | RefuseReason::TooManyPending(_)
+            | RefuseReason::TooManyFromHost(_)
+            | RefuseReason::TooManyFromSite(_) => RESOURCE_LIMIT_EXCEEDED,
+            RefuseReason::TooOften(_) => RATE_LIMITED,
+            RefuseReason::Ourselves | RefuseReason::Policy => GATED,
+        }
+    }
+}
+
+/// What a code of libp2p's means.
+fn meaning(code: u64) -> Option<&'static str> {
+    let known = [
+        (RESOURCE_LIMIT_EXCEEDED, "it has as many connections as it may"),
+        (RATE_LIMITED, "we came too often"),
+        (SUPPLANTED, "another connection is used"),
+        (GARBAGE_COLLECTED, "nobody used the connection"),
+        (GATED, "it does not want us"),
+    ];
+    known.into_iter().find(|(known, _)| u64::from(*known) == code).map(|(_, meaning)| meaning)
+}
+
+/// Says that a remote ended a connection, and why if it is known.
+fn write_ended(f: &mut core::fmt::Formatter<'_>, code: u64) -> core::fmt::Result {
+    match meaning(code) {
+        Some(meaning) => write!(f, "the remote ended the connection: {meaning} (code {code})"),
+        None => write!(f, "the remote ended the connection with code {code}"),
+    }
+}
+
 impl core::fmt::Display for CloseReason {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
@@ -111,9 +184,7 @@ impl core::fmt::Display for CloseReason {
             CloseReason::Refused(reason) => write!(f, "not admitted: {reason}"),
             CloseReason::Banned => f.write_str("the peer or its address is banned"),
             CloseReason::RemoteGoodbye { code: 0 } => f.write_str("the remote said goodbye"),
-            CloseReason::RemoteGoodbye { code } => {
-                write!(f, "the remote ended the connection with code {code}")
-            }
+            CloseReason::RemoteGoodbye { code } => write_ended(f, u64::from(*code)),
             CloseReason::TransportEnded => {
                 f.write_str("the remote closed the transport without a goodbye")
             }
@@ -129,9 +200,7 @@ impl core::fmt::Display for CloseReason {
             CloseReason::RemoteClosed { code: 0 } => {
                 f.write_str("the remote closed the connection")
             }
-            CloseReason::RemoteClosed { code } => {
-                write!(f, "the remote closed the connection with code {code}")
-            }
+            CloseReason::RemoteClosed { code } => write_ended(f, *code),
             CloseReason::Quic(error) => write!(f, "{error}"),
             CloseReason::Tls(error) => write!(f, "{error}"),
             CloseReason::TlsRecord(error) => write!(f, "{error}"),

@@ -295,7 +295,8 @@ impl ByteMux {
     }
 
     pub(super) fn close_normally(&mut self, reason: CloseReason) {
-        self.close_with(reason, GOODBYE_NORMAL);
+        let code = reason.goodbye_code();
+        self.close_with(reason, code);
     }
 
     fn close_with(&mut self, reason: CloseReason, code: u32) {

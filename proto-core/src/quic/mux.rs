@@ -22,9 +22,6 @@ use crate::mux::{MuxEvent, MuxLimits, Role, StreamId};
 use crate::time::{Clock, Deadline, DeadlineReason, Timestamp};
 use crate::tls::TlsError;
 
-/// The application's code for every end that we cause (RFC 9000, section 20.2).
-const CLOSE_CODE: VarInt = VarInt::from_u32(0);
-
 /// Datagrams after which their events are taken even if nobody polls: `quinn_proto` keeps the room
 /// that they once took.
 const MAX_ARRIVED: u32 = 32;
@@ -252,7 +249,8 @@ impl QuicMux {
     /// Closes at once.
     fn say_goodbye(&mut self, reason: CloseReason) {
         let now = self.clock.now();
-        self.connection.close(self.epoch.instant(now), CLOSE_CODE, Bytes::new());
+        let code = VarInt::from_u32(reason.goodbye_code());
+        self.connection.close(self.epoch.instant(now), code, Bytes::new());
         let until = now.saturating_add(self.config.linger);
         self.phase = Phase::Closing { reason, until, sent: false };
         self.note_deadline();
