@@ -219,6 +219,16 @@ impl Handle {
         self.order(Command::AddAddresses { peer, addresses }).await
     }
 
+    /// Remembers addresses of a peer that the operator configured: they are never forgotten, and
+    /// one that failed may be dialled again after 5 s.
+    pub async fn configure(
+        &self,
+        peer: PeerId,
+        addresses: Vec<Multiaddr>,
+    ) -> Result<(), RequestError> {
+        self.order(Command::Configure { peer, addresses }).await
+    }
+
     /// Announces an address of ours that is not among those listened on.
     pub async fn add_external_address(&self, address: Multiaddr) -> Result<(), RequestError> {
         self.order(Command::AddExternalAddress(address)).await

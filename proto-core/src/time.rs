@@ -130,6 +130,8 @@ pub enum DeadlineReason {
     DialAttempt,
     /// The next address of a peer is dialled beside those that did not answer yet.
     DialNext,
+    /// Node looks whether enough peers are connected.
+    Replenish,
 }
 
 impl core::fmt::Display for DeadlineReason {
@@ -152,6 +154,7 @@ impl core::fmt::Display for DeadlineReason {
             DeadlineReason::IdentifyTimeout => "identify answer",
             DeadlineReason::DialAttempt => "dial",
             DeadlineReason::DialNext => "next address to dial",
+            DeadlineReason::Replenish => "look at how many are connected",
         })
     }
 }

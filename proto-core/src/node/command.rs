@@ -66,6 +66,15 @@ pub enum Command {
     /// Closes every listener and connection. Answered when all are over; no other command is
     /// taken from then on.
     Shutdown,
+    /// Remembers addresses of a peer that the operator configured: they are never pushed out, and
+    /// one that failed may soon be dialled again
+    /// ([`crate::peer_store::Backoff::max_configured`]).
+    Configure {
+        /// The peer.
+        peer: PeerId,
+        /// Its addresses.
+        addresses: Vec<Multiaddr>,
+    },
 }
 
 /// What a command led to.

@@ -9,6 +9,7 @@ use super::protect::Protector;
 use super::protocols::Owner;
 use crate::close::CloseReason;
 use crate::mailbox::ToConnection;
+use crate::peer_store::Source;
 
 /// What a command waits for.
 pub(super) enum Pending {
@@ -53,7 +54,11 @@ impl Node {
                 }
             }
             Command::AddAddresses { peer, addresses } => {
-                self.add_addresses(peer, &addresses);
+                self.add_addresses(peer, &addresses, Source::Command);
+                self.answer(id, Answer::Done);
+            }
+            Command::Configure { peer, addresses } => {
+                self.add_addresses(peer, &addresses, Source::Configured);
                 self.answer(id, Answer::Done);
             }
             Command::AddExternalAddress(address) => {

@@ -37,6 +37,12 @@ pub struct NodeConfig {
     pub validate_threshold: usize,
     /// Listeners at once.
     pub max_listeners: u32,
+    /// While fewer peers are connected, those that are known are dialled, who was reached before
+    /// first; 0 is never. A peer that the application disconnects is dialled again like others.
+    pub low_connections: u32,
+    /// How often that is looked at. An address that fails is left alone for longer and longer
+    /// meanwhile.
+    pub replenish_interval: Duration,
 }
 
 impl Default for NodeConfig {
@@ -54,6 +60,8 @@ impl Default for NodeConfig {
             perf: false,
             validate_threshold: 32,
             max_listeners: 64,
+            low_connections: 0,
+            replenish_interval: Duration::from_secs(30),
         }
     }
 }

@@ -31,6 +31,7 @@ pub(super) struct Dialling {
 enum Wanted {
     Command(CommandId),
     Protocol(Owner, PeerId),
+    Node,
 }
 
 impl Dialling {
@@ -88,7 +89,7 @@ impl Node {
             Some(Wanted::Protocol(owner, peer)) if result.is_err() => {
                 self.protocols.tell(owner, ProtocolInput::DialFailed(peer));
             }
-            Some(Wanted::Protocol(..)) | None => {}
+            Some(Wanted::Protocol(..) | Wanted::Node) | None => {}
         }
     }
 
@@ -131,6 +132,13 @@ impl Node {
         if !started {
             self.protocols.tell(owner, ProtocolInput::DialFailed(peer));
         }
+    }
+
+    /// Dials a peer at what is known of it, for nobody in particular.
+    pub(super) fn dial_known(&mut self, peer: PeerId) -> Result<(), CommandError> {
+        let request =
+            DialRequest { peer: Some(peer), addresses: Vec::new(), source: Source::Protocol };
+        self.start_dial(request, Wanted::Node)
     }
 
     fn start_dial(&mut self, request: DialRequest, wanted: Wanted) -> Result<(), CommandError> {
@@ -182,10 +190,10 @@ impl Node {
     }
 
     /// Remembers addresses of a peer. What is none is left out.
-    pub(super) fn add_addresses(&mut self, peer: PeerId, addresses: &[Multiaddr]) {
+    pub(super) fn add_addresses(&mut self, peer: PeerId, addresses: &[Multiaddr], source: Source) {
         for address in addresses {
             // What cannot be dialled, or finds no room, is not known; a dial says so.
-            let _ = self.peers.add(peer, address, Source::Command, self.clock.now());
+            let _ = self.peers.add(peer, address, source, self.clock.now());
         }
     }
 }

@@ -47,6 +47,8 @@ pub struct Node {
     pub(super) leased_bytes: u64,
     /// The application wants it to end: nothing is begun any more.
     pub(super) shutting_down: bool,
+    /// When it is looked next whether enough peers are connected.
+    pub(super) replenish_at: Timestamp,
     started: bool,
     /// What the last inputs caused: for each a few, and a few for each connection, stream or
     /// command that it ends.
@@ -71,6 +73,7 @@ impl Node {
             commands: BTreeMap::new(),
             leased_bytes: 0,
             shutting_down: false,
+            replenish_at: now.saturating_add(config.replenish_interval),
             started: false,
             outputs: VecDeque::new(),
             config,
@@ -145,12 +148,16 @@ impl Node {
             .first_deadline()
             .map(|(at, _)| Deadline::new(at, DeadlineReason::Idle));
         let protocols = self.protocols.deadline(self.clock.now());
-        [unused, self.dialling.deadline(), protocols].into_iter().flatten().min()
+        [unused, self.dialling.deadline(), protocols, self.replenish_deadline()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn handle_timeout(&mut self, now: Timestamp) {
         self.close_unused(now);
         self.time_out_dials(now);
+        self.replenish(now);
         self.protocols.time_out(now);
     }
 

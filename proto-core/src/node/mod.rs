@@ -12,7 +12,8 @@
 //! - `connections`: what is known of each connection and peer; `admission`: who is let in, and the
 //!   ends of connections, under [`limits`]; `peers`: which connection of a peer is preferred; `lease`: the windows
 //!   that connections share; `idle` and `protect`: which unused ones are closed;
-//! - `dialling`: connections that we begin, as [`dial`] races them;
+//! - `dialling`: connections that we begin, as [`dial`] races them; `replenish`: known peers that are
+//!   dialled while too few are connected;
 //! - `listeners`: what is listened on, and what is announced;
 //! - `protocols`: whose a stream is, and what each protocol is told; `identified`: what identify
 //!   says of us and hears of others;
@@ -39,6 +40,7 @@ mod peers;
 mod protect;
 pub mod protocol;
 mod protocols;
+mod replenish;
 mod words;
 
 pub use command::{Answer, Command, CommandError, DialError, PeerSummary};

@@ -131,6 +131,15 @@ impl PeerStore {
         addresses
     }
 
+    /// Peers that may be dialled now, at most `max`: who was reached before first, then who failed
+    /// least, then who was heard of last.
+    pub fn peers_to_dial(&self, now: Timestamp, max: usize) -> Vec<PeerId> {
+        let mut peers: Vec<_> =
+            self.peers.iter().filter(|(peer, _)| self.skip_peer(peer, now).is_none()).collect();
+        peers.sort_by_key(|(_, known)| known.turn());
+        peers.into_iter().take(max).map(|(peer, _)| *peer).collect()
+    }
+
     /// Why a peer is not dialled at what is known of it, if there is a reason.
     pub fn skip_peer(&self, peer: &PeerId, now: Timestamp) -> Option<SkipReason> {
         if *peer == self.own {
@@ -370,6 +379,13 @@ impl KnownPeer {
     fn worth(&self) -> impl Ord + use<> {
         let was_reached = self.addresses.values().any(KnownAddress::is_proven);
         (was_reached, self.agent.is_some(), self.heard_at)
+    }
+
+    /// Its place among those that may be dialled.
+    fn turn(&self) -> impl Ord + use<> {
+        let was_reached = self.addresses.values().any(KnownAddress::is_proven);
+        let failures = self.addresses.values().map(KnownAddress::failures).min();
+        (!was_reached, failures, core::cmp::Reverse(self.heard_at))
     }
 
     /// Whether the one address that is left is of this machine, was not given by hand, and failed.
