@@ -3,10 +3,11 @@
 use core::time::Duration;
 
 use multiaddr::Multiaddr;
+use sanspeer_core::address::peer_of;
 use sanspeer_tokio::Node;
 use tokio::time::{MissedTickBehavior, interval};
 
-/// How often a missing peer is dialled. Node spaces the attempts at one address further.
+/// How often a missing peer is dialled.
 const RETRY: Duration = Duration::from_secs(5);
 
 /// How often it is checked that a peer is still connected.
@@ -17,6 +18,10 @@ const LOG_EVERY: u32 = 12;
 
 /// Keeps the peer of `address` connected until the node ends.
 pub(crate) async fn keep_connected(node: Node, address: Multiaddr) {
+    if let Some(peer) = peer_of(&address) {
+        // What comes of it, the dial tells.
+        let _ = node.configure(peer, vec![address.clone()]).await;
+    }
     let mut failures = 0u32;
     let mut retry = interval(RETRY);
     retry.set_missed_tick_behavior(MissedTickBehavior::Delay);

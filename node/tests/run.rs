@@ -2,78 +2,8 @@
 
 mod common;
 
-use std::io::{BufRead as _, BufReader, Read as _};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
-
-use common::{fails, sanspeer, succeeds};
+use common::{Running, await_status, sanspeer, status, succeeds};
 use serde_json::Value;
-
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A node that runs until it is dropped.
-struct Running {
-    process: Child,
-    /// Where it said that it listens.
-    addresses: Vec<String>,
-}
-
-impl Running {
-    /// Starts a node over TCP and QUIC on any ports of the loopback interface.
-    fn start(data: &Path, arguments: &[&str]) -> Running {
-        let listen = ["/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1"];
-        let mut process = sanspeer(data)
-            .args(["start", "--listen", listen[0], "--listen", listen[1]])
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the program starts");
-        let output = process.stdout.take().expect("a pipe");
-        let lines = BufReader::new(output).lines();
-        let addresses = lines.take(listen.len()).map(|line| line.expect("a line")).collect();
-        Running { process, addresses }
-    }
-
-    /// Asks it to end, as Ctrl-C does, and returns what it logged.
-    #[cfg(unix)]
-    fn end(mut self) -> String {
-        let id = self.process.id().to_string();
-        assert!(Command::new("kill").args(["-INT", &id]).status().expect("kill").success());
-        let mut log = String::new();
-        let stderr = self.process.stderr.as_mut().expect("a pipe");
-        stderr.read_to_string(&mut log).expect("a log");
-        assert!(self.process.wait().expect("an end").success(), "{log}");
-        log
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-fn status(data: &Path) -> Value {
-    let report = succeeds(sanspeer(data).args(["status", "--json"]));
-    serde_json::from_str(&report).expect("a report")
-}
-
-/// The status, once `condition` holds.
-fn await_status(data: &Path, condition: impl Fn(&Value) -> bool) -> Value {
-    let began = Instant::now();
-    loop {
-        let status = status(data);
-        if condition(&status) {
-            return status;
-        }
-        assert!(began.elapsed() < PATIENCE, "{status:#}");
-        std::thread::yield_now();
-    }
-}
 
 #[cfg(unix)]
 #[test]
@@ -84,7 +14,10 @@ fn a_second_node_finds_the_first_and_shows_it_in_its_status() {
     assert_eq!(first.addresses.len(), 2);
     for (index, address) in first.addresses.iter().enumerate() {
         let second = Running::start(&second_data, &["--bootstrap", address]);
-        let known = |status: &Value| status["peers"][0]["agent"].is_string();
+        // It was pinged, and said what it runs.
+        let known = |status: &Value| {
+            status["peers"][0]["agent"].is_string() && status["peers"][0]["rttMs"].is_number()
+        };
         let report = await_status(&second_data, known);
         let peer = &report["peers"][0];
         let transport = ["/tcp/", "/udp/"][index];
@@ -121,26 +54,6 @@ fn a_node_answers_ping_and_perf() {
 }
 
 #[test]
-fn what_a_person_gets_wrong_is_one_line() {
-    let data = tempfile::tempdir().expect("a folder");
-    let node = Running::start(data.path(), &[]);
-    let taken = node.addresses[0].split("/p2p/").next().expect("an address");
-    let other = tempfile::tempdir().expect("a folder");
-    let complaint =
-        fails(sanspeer(other.path()).args(["start", "--set", "LogLevel=error", "--listen", taken]));
-    assert!(complaint.contains(taken), "{complaint}");
-    let stranger = "/p2p/12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN";
-    let wrong = format!("{taken}{stranger}");
-    let complaint = fails(sanspeer(other.path()).args(["ping", &wrong]));
-    assert!(complaint.contains(&stranger[5..]), "{complaint}");
-    let complaint = fails(sanspeer(other.path()).args(["ping", "/ip4/127.0.0.1/tcp/1"]));
-    assert!(complaint.contains("/ip4/127.0.0.1/tcp/1"), "{complaint}");
-    let unknown = sanspeer(other.path()).args(["start", "--loud"]).output().expect("a run");
-    assert!(!unknown.status.success());
-    assert!(String::from_utf8_lossy(&unknown.stderr).contains("--loud"));
-}
-
-#[test]
 fn an_admin_file_that_a_node_left_behind_is_ignored() {
     let data = tempfile::tempdir().expect("a folder");
     let file = r#"{"address":"127.0.0.1:1","token":"00"}"#;
@@ -150,4 +63,100 @@ fn an_admin_file_that_a_node_left_behind_is_ignored() {
     assert_eq!(await_status(data.path(), |status| status["running"] == true)["running"], true);
     drop(node);
     assert_eq!(status(data.path())["running"], false, "it was killed");
+}
+
+/// Everything that the default spells out, as `sanspeer p2p …` and with short flags.
+#[cfg(unix)]
+#[test]
+fn p2p_in_front_of_a_command_changes_nothing() {
+    let data = tempfile::tempdir().expect("a folder");
+    let mut command = sanspeer(data.path());
+    command.args(["p2p", "start", "-l", "/ip4/127.0.0.1/tcp/0"]);
+    let node = Running::spawn(&mut command, 1);
+    let text = succeeds(sanspeer(data.path()).args(["p2p", "status"]));
+    assert!(text.contains("running") && text.contains(&node.addresses[0]), "{text}");
+    let log = node.end();
+    for line in log.lines() {
+        assert!(line.contains("P2P: "), "{line}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn the_admin_file_is_for_its_owner_alone_and_goes_with_the_node() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let data = tempfile::tempdir().expect("a folder");
+    let node = Running::start(data.path(), &[]);
+    await_status(data.path(), |status| status["running"] == true);
+    let path = data.path().join("admin.json");
+    let mode = std::fs::metadata(&path).expect("the file").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    node.end();
+    assert!(!path.exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_restart_keeps_the_peer_id_and_a_supplied_key_goes_over_the_file() {
+    let data = tempfile::tempdir().expect("a folder");
+    let first = Running::start(data.path(), &[]);
+    let kept = first.peer_id();
+    first.end();
+    let again = Running::start(data.path(), &[]);
+    assert_eq!(again.peer_id(), kept);
+    again.end();
+    // RFC 8032, section 7.1, test 1.
+    let secret = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60";
+    let set = format!("PrivateKey={secret}");
+    let supplied = Running::start(data.path(), &["--set", &set, "--set", "LogLevel=trace"]);
+    let other = supplied.peer_id();
+    assert_ne!(other, kept);
+    let shown = succeeds(sanspeer(data.path()).args(["status", "--json"]));
+    assert!(shown.contains(&other) && !shown.contains(secret), "{shown}");
+    let log = supplied.end();
+    assert!(!log.contains(secret), "{log}");
+    let shown = succeeds(sanspeer(data.path()).args(["config", "--show", "--set", &set]));
+    assert!(shown.contains("(hidden)") && !shown.contains(secret), "{shown}");
+    let shown = succeeds(sanspeer(data.path()).args(["key", "show", "--set", &set]));
+    assert_eq!(shown.trim(), other);
+}
+
+#[test]
+fn a_bootstrap_peer_that_comes_late_is_joined_in_the_end() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (late_data, early_data) = (folder.path().join("late"), folder.path().join("early"));
+    let peer = succeeds(sanspeer(&late_data).args(["key", "generate"]));
+    // A port that was free a moment ago.
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("a socket");
+    let port = socket.local_addr().expect("an address").port();
+    drop(socket);
+    let address = format!("/ip4/127.0.0.1/tcp/{port}");
+    let bootstrap = format!("{address}/p2p/{}", peer.trim());
+    let _early = Running::start(&early_data, &["-b", &bootstrap]);
+    await_status(&early_data, |status| status["running"] == true);
+    let mut command = sanspeer(&late_data);
+    let _late = Running::spawn(command.args(["start", "--listen", &address]), 1);
+    let found = await_status(&early_data, |status| status["peers"][0]["peerId"].is_string());
+    assert_eq!(found["peers"][0]["peerId"], peer.trim());
+}
+
+/// What the remote of a refused connection hears.
+const REFUSED: &str = "it has as many connections as it may";
+
+#[test]
+fn one_peer_more_than_there_is_room_for_hears_a_reason() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = |name: &str| folder.path().join(name);
+    let full = Running::start(&data("full"), &["--set", "HighConnections=1"]);
+    let first = Running::start(&data("first"), &["--bootstrap", &full.addresses[0]]);
+    await_status(&data("full"), |status| status["peers"].as_array().is_some_and(|p| p.len() == 1));
+    let second = Running::start(&data("second"), &["--bootstrap", &full.addresses[1]]);
+    let refused = second.peer_id();
+    full.await_log(|line| {
+        line.contains("P2P: ") && line.contains(&refused) && line.contains("1 connections are open")
+    });
+    second.await_log(|line| line.contains("P2P: ") && line.contains(REFUSED));
+    let peers = status(&data("full"))["peers"].clone();
+    assert_eq!(peers[0]["peerId"], first.peer_id());
+    assert_eq!(peers.as_array().map(Vec::len), Some(1));
 }

@@ -21,7 +21,7 @@ pub(super) fn run(common: &Common, args: &ConfigArgs) -> Result<(), Error> {
         file.write(&common.data)?;
     }
     if args.show || !changed {
-        println!("{}", in_force(common, &file)?.0.to_json());
+        println!("{}", in_force(common, &file)?.0.without_secrets().to_json());
     } else {
         println!("{} written", ConfigFile::path(&common.data).display());
     }

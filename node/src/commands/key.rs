@@ -8,10 +8,11 @@ use crate::identity;
 
 pub(super) fn run(common: &Common, command: &KeyCommand) -> Result<(), Error> {
     let file = ConfigFile::read(&common.data)?.unwrap_or_default();
-    let path = in_force(common, &file)?.1.private_key_file;
+    let settings = in_force(common, &file)?.1;
+    let path = settings.private_key_file.clone();
     let keypair = match command {
         KeyCommand::Generate => identity::generate_key(&path)?,
-        KeyCommand::Show => match identity::read_key(&path)? {
+        KeyCommand::Show => match identity::key_in_force(&settings)? {
             Some(keypair) => keypair,
             None => {
                 let missing = std::io::ErrorKind::NotFound.into();

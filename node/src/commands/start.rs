@@ -27,7 +27,7 @@ pub(super) fn run(common: &Common, args: &StartArgs) -> Result<(), Error> {
     }
     let (config, settings) = in_force(&common, &file)?;
     log::start(settings.log_level);
-    let keypair = match identity::read_key(&settings.private_key_file)? {
+    let keypair = match identity::key_in_force(&settings)? {
         Some(keypair) => keypair,
         None => identity::generate_key(&settings.private_key_file)?,
     };
@@ -62,6 +62,11 @@ async fn run_until_told(
     for address in &settings.listen_addresses {
         listen(node, address).await?;
     }
+    for address in &settings.announce_addresses {
+        // It says only that the node is gone.
+        let _ = node.add_external_address(address.clone()).await;
+    }
+    let config = config.without_secrets();
     let admin = Admin::start(&common.data, settings.admin_address, node.clone(), config).await?;
     for address in &settings.bootstrap_peers {
         tokio::spawn(bootstrap::keep_connected(node.clone(), address.clone()));
@@ -86,10 +91,13 @@ fn node_config(settings: &Settings, identity: Identity) -> Config {
     let mut config = Config::new(identity);
     let limits = ConnectionLimits {
         max_connections: settings.high_connections,
+        max_inbound: settings.max_inbound_connections,
+        max_outbound: settings.max_outbound_connections,
         ..ConnectionLimits::default()
     };
     config.node = NodeConfig {
         limits,
+        low_connections: settings.low_connections,
         idle_timeout: settings.idle_connection,
         lease: Lease { ping_interval: settings.ping_interval, ..Lease::default() },
         perf: settings.serve_perf,

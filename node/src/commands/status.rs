@@ -23,11 +23,11 @@ pub(super) fn run(common: &Common, json: bool) -> Result<(), Error> {
 fn stopped(common: &Common) -> Result<StatusReport, Error> {
     let file = ConfigFile::read(&common.data)?.unwrap_or_default();
     let (config, settings) = in_force(common, &file)?;
-    let keypair = identity::read_key(&settings.private_key_file)?;
+    let keypair = identity::key_in_force(&settings)?;
     Ok(StatusReport {
         running: false,
         peer_id: keypair.map(|keypair| keypair.public().to_peer_id().to_string()),
-        config,
+        config: config.without_secrets(),
         addresses: Vec::new(),
         peers: Vec::new(),
     })

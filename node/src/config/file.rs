@@ -13,7 +13,7 @@ const FILE_NAME: &str = "p2p_config.json";
 /// The settings, unchecked. The defaults are the preset of a validator network.
 ///
 /// A key that is absent has its default; one that is unknown is an error.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
 pub(crate) struct ConfigFile {
     /// Multiaddrs to listen on; port 0 is any.
@@ -22,12 +22,22 @@ pub(crate) struct ConfigFile {
     pub(crate) bootstrap_peers: Vec<String>,
     /// The key, in protobuf; empty is `p2p_key` in the data folder.
     pub(crate) private_key_file: String,
+    /// An Ed25519 key in hex, instead of the file; empty is none. It is never shown.
+    pub(crate) private_key: String,
+    /// Multiaddrs that are announced beside those that are listened on.
+    pub(crate) announce_addresses: Vec<String>,
     /// `name/version`, shown to peers.
     pub(crate) agent_version: String,
     /// The network's name, shown to peers.
     pub(crate) protocol_version: String,
+    /// While fewer peers are connected, those that are known are dialled.
+    pub(crate) low_connections: u32,
     /// No more connections than these.
     pub(crate) high_connections: u32,
+    /// No more of them than these that others opened.
+    pub(crate) max_inbound_connections: u32,
+    /// No more of them than these that we opened.
+    pub(crate) max_outbound_connections: u32,
     /// Seconds after which a connection that nobody uses is closed; 0 is never.
     pub(crate) idle_connection_seconds: u64,
     /// Seconds between pings of a connection; 0 is never.
@@ -40,6 +50,12 @@ pub(crate) struct ConfigFile {
     pub(crate) log_level: String,
 }
 
+impl core::fmt::Debug for ConfigFile {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(&self.without_secrets().to_json())
+    }
+}
+
 impl Default for ConfigFile {
     fn default() -> Self {
         ConfigFile {
@@ -49,9 +65,14 @@ impl Default for ConfigFile {
             ],
             bootstrap_peers: Vec::new(),
             private_key_file: String::new(),
+            private_key: String::new(),
+            announce_addresses: Vec::new(),
             agent_version: concat!("sanspeer/", env!("CARGO_PKG_VERSION")).to_owned(),
             protocol_version: "sanspeer/1".to_owned(),
+            low_connections: 160,
             high_connections: 192,
+            max_inbound_connections: 128,
+            max_outbound_connections: 128,
             idle_connection_seconds: 0,
             ping_interval_seconds: 15,
             serve_perf: false,
@@ -96,6 +117,15 @@ impl ConfigFile {
         let mut text = self.to_json();
         text.push('\n');
         private_file::replace(&path, text.as_bytes()).map_err(Error::file("write", path))
+    }
+
+    /// The same without the key that is in it, to be shown.
+    pub(crate) fn without_secrets(&self) -> ConfigFile {
+        let mut shown = self.clone();
+        if !shown.private_key.is_empty() {
+            shown.private_key = "(hidden)".to_owned();
+        }
+        shown
     }
 
     /// As it is written.

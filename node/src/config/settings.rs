@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use multiaddr::{Multiaddr, Protocol};
 
 use super::file::ConfigFile;
+use crate::identity::SuppliedKey;
 
 const KEY_FILE_NAME: &str = "p2p_key";
 
@@ -21,9 +22,14 @@ pub(crate) struct Settings {
     /// Each names its peer.
     pub(crate) bootstrap_peers: Vec<Multiaddr>,
     pub(crate) private_key_file: PathBuf,
+    pub(crate) private_key: Option<SuppliedKey>,
+    pub(crate) announce_addresses: Vec<Multiaddr>,
     pub(crate) agent_version: String,
     pub(crate) protocol_version: String,
+    pub(crate) low_connections: u32,
     pub(crate) high_connections: u32,
+    pub(crate) max_inbound_connections: u32,
+    pub(crate) max_outbound_connections: u32,
     pub(crate) idle_connection: Option<Duration>,
     pub(crate) ping_interval: Option<Duration>,
     pub(crate) serve_perf: bool,
@@ -66,9 +72,15 @@ impl Settings {
             listen_addresses,
             bootstrap_peers,
             private_key_file: key_file(data, &config.private_key_file),
+            private_key: supplied_key(&config.private_key)?,
+            announce_addresses: addresses("AnnounceAddresses", &config.announce_addresses)?,
             agent_version: version("AgentVersion", &config.agent_version)?,
             protocol_version: version("ProtocolVersion", &config.protocol_version)?,
+            // Who allows fewer than the default of the other means just that.
+            low_connections: config.low_connections.min(config.high_connections),
             high_connections: config.high_connections,
+            max_inbound_connections: config.max_inbound_connections,
+            max_outbound_connections: config.max_outbound_connections,
             idle_connection: seconds(config.idle_connection_seconds),
             ping_interval: seconds(config.ping_interval_seconds),
             serve_perf: config.serve_perf,
@@ -91,6 +103,17 @@ fn names_peer(address: &Multiaddr) -> bool {
 fn key_file(data: &Path, text: &str) -> PathBuf {
     // Joining an absolute path gives that path.
     data.join(if text.is_empty() { KEY_FILE_NAME } else { text })
+}
+
+/// An error does not repeat what was given: it may be a key with a mistake in it.
+fn supplied_key(text: &str) -> Result<Option<SuppliedKey>, SettingError> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let key = SuppliedKey::from_hex(text);
+    key.map(Some).ok_or_else(|| {
+        wrong("PrivateKey", "(hidden)", "neither 32 nor 64 bytes of an Ed25519 key in hex")
+    })
 }
 
 fn seconds(number: u64) -> Option<Duration> {
@@ -161,7 +184,7 @@ mod tests {
         let settings = check(|_| {}).unwrap();
         let listen: Vec<_> = settings.listen_addresses.iter().map(ToString::to_string).collect();
         assert_eq!(listen, ["/ip4/0.0.0.0/tcp/9000", "/ip4/0.0.0.0/udp/9000/quic-v1"]);
-        assert_eq!(settings.high_connections, 192);
+        assert_eq!((settings.low_connections, settings.high_connections), (160, 192));
         assert_eq!(settings.idle_connection, None);
         assert_eq!(settings.private_key_file, Path::new("data/p2p_key"));
     }
@@ -176,12 +199,14 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named_with_its_key() {
         type Change = fn(&mut ConfigFile);
-        let cases: [(Change, &str, &str); 5] = [
+        let cases: [(Change, &str, &str); 7] = [
             (|c| c.listen_addresses.push("/ip4/1.2.3".into()), "ListenAddresses", "/ip4/1.2.3"),
             (|c| c.bootstrap_peers.push("/memory/1".into()), "BootstrapPeers", "/p2p/"),
             (|c| c.admin_address = "0.0.0.0:1".into(), "AdminAddress", "loopback"),
             (|c| c.admin_address = "localhost".into(), "AdminAddress", "localhost"),
             (|c| c.log_level = "loud".into(), "LogLevel", "loud"),
+            (|c| c.announce_addresses.push("/ip4/x".into()), "AnnounceAddresses", "/ip4/x"),
+            (|c| c.private_key = "c0ffee".into(), "PrivateKey", "(hidden)"),
         ];
         for (change, key, problem) in cases {
             let error = check(change).unwrap_err();
