@@ -1,22 +1,15 @@
-//! What an application holds besides: the trait that is neither async nor blocking, and the log.
+//! The trait that is neither async nor blocking.
 
 use std::collections::VecDeque;
-use std::io::{self, Write};
-use std::sync::{Arc, Mutex};
 
-use futures::future::join_all;
 use sanspeer_core::application::{AppEvent, InboundStream, Network};
-use sanspeer_core::identity::Identity;
 use sanspeer_core::mux::{ReadError, WriteError};
-use sanspeer_core::node::{Answer, Command, CommandId, NodeConfig, StreamRef};
-use sanspeer_core::rng::Seed;
+use sanspeer_core::node::{Answer, Command, CommandId, StreamRef};
 use sanspeer_core::time::Timestamp;
-use sanspeer_driver::config::make_node;
-use sanspeer_driver::log::replay;
+use sanspeer_driver::PolledHandle;
 use sanspeer_driver::runtime::Runtime;
-use sanspeer_driver::{Config, Multiaddr, PolledHandle};
 
-use super::world::{ECHO, echo, exchange, in_time, listen, node, pattern, protocol};
+use super::world::{ECHO, in_time, node, pattern, protocol};
 
 /// An application that is written against the trait alone: the next event that `wanted` wants.
 async fn next<T>(
@@ -149,63 +142,6 @@ pub async fn a_handle_is_a_network_that_never_waits<R: Runtime>(runtime: R) {
         assert!(received == sent, "what came back is something else");
         let gone = dialer.read(now, stream, 1);
         assert_eq!(gone, Err(ReadError::UnknownStream));
-    })
-    .await;
-}
-
-#[derive(Clone, Default)]
-struct Buffer(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Buffer {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().expect("no panic").write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-pub async fn eight_nodes_replay_to_the_same_digests<R: Runtime>(runtime: R) {
-    in_time(&runtime, async {
-        let seeds: Vec<Seed> = (0..8).map(|number| Seed::from_u64(1000 + number)).collect();
-        let logs: Vec<Buffer> = seeds.iter().map(|_| Buffer::default()).collect();
-        let mut nodes = Vec::new();
-        let mut addresses: Vec<Multiaddr> = Vec::new();
-        for (seed, log) in seeds.iter().zip(&logs) {
-            let mut config = Config::new(Identity::ed25519(seed));
-            config.seed = Some(seed.clone());
-            config.log = Some(Box::new(log.clone()));
-            let node = sanspeer_driver::start(runtime.clone(), config).expect("a node");
-            echo(&runtime, &node).await;
-            let transport =
-                ["/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1"][nodes.len() % 2];
-            addresses.push(listen(&node, transport).await.1);
-            nodes.push(node);
-        }
-        join_all(nodes.iter().flat_map(|node| {
-            addresses.iter().filter_map(move |address| {
-                let peer = sanspeer_core::address::peer_of(address)?;
-                // Each pair once, from the side that is smaller.
-                (node.peer_id() < peer).then_some(async move {
-                    node.dial(address.clone()).await.expect("a connection");
-                    let stream = node.open_stream(peer, &[protocol(ECHO)]).await.expect("a stream");
-                    assert_eq!(exchange(stream, b"hello").await, b"hello");
-                })
-            })
-        }))
-        .await;
-        join_all(nodes.iter().map(|node| node.shutdown())).await;
-        for (seed, log) in seeds.iter().zip(&logs) {
-            let log = log.0.lock().expect("no panic").clone();
-            let identity = Identity::ed25519(seed);
-            let make = |now| {
-                make_node(NodeConfig::default(), identity, seed, Vec::new(), now).expect("a Node")
-            };
-            let replayed = replay(&mut &log[..], make).expect("a whole log");
-            assert!(replayed.is_equal(), "{replayed:?}");
-            assert!(replayed.outputs.count > 30, "{replayed:?}");
-        }
     })
     .await;
 }

@@ -7,20 +7,36 @@
 //! - [`world`]: nodes of a case, and how long they may take;
 //! - [`streams`]: what two peers do with streams, over every transport;
 //! - [`failures`]: what a remote or the system does wrong;
+//! - [`closing`]: in which order things end, and who is turned away;
 //! - [`lifecycle`]: many connections, the end of a node, and what it leaves behind;
 //! - [`names`]: names in addresses;
-//! - [`application`]: the trait that is neither async nor blocking, and the log;
+//! - [`application`]: the trait that is neither async nor blocking;
 //! - [`sockets`]: the runtime's own sockets and timers;
-//! - [`counting`]: a runtime that knows how many of its tasks run.
+//! - [`counting`]: a runtime that knows how many of its tasks run;
+//! - [`trickling`]: a runtime whose TCP moves a few bytes at a time; [`stalling`]: one whose TCP
+//!   stops being read.
+//!
+//! Some cases take a process for themselves, and are run by tests of their own:
+//! - [`scenario`]: eight nodes, and the replay of their logs;
+//! - [`endurance`]: ten thousand connections;
+//! - [`slow`]: one peer that stops reading while fifty others work; [`feed`]: the protocol that
+//!   tells all of them the same.
 #![allow(missing_docs, reason = "a case says in its name what it is about")]
 
 pub mod application;
+pub mod closing;
 pub mod counting;
+pub mod endurance;
 pub mod failures;
+pub mod feed;
 pub mod lifecycle;
 pub mod names;
+pub mod scenario;
+pub mod slow;
 pub mod sockets;
+pub mod stalling;
 pub mod streams;
+pub mod trickling;
 pub mod world;
 
 pub use sanspeer_driver::runtime::Runtime;
@@ -53,6 +69,10 @@ macro_rules! contract {
                 garbage_on_the_socket_leaves_the_node_alive,
                 garbage_datagrams_leave_the_node_alive,
                 a_peer_is_not_its_own;
+            closing: a_connection_is_closed_before_its_peer_is_gone_and_nothing_follows,
+                each_direction_ends_by_itself,
+                a_refused_peer_is_told_and_disturbs_nobody;
+            trickling: partial_reads_and_writes_lose_nothing;
             lifecycle: a_disconnect_ends_the_streams_and_is_told_to_both,
                 a_lost_peer_is_dialled_again,
                 shutdown_sends_what_was_written_and_ends_everything,
@@ -63,8 +83,7 @@ macro_rules! contract {
                 a_long_answer_about_dnsaddr_comes_over_tcp,
                 a_name_of_nothing_is_said,
                 a_host_name_is_dialled_over_both_transports;
-            application: a_handle_is_a_network_that_never_waits,
-                eight_nodes_replay_to_the_same_digests;
+            application: a_handle_is_a_network_that_never_waits;
             sockets: a_timer_is_due_and_can_be_set_again,
                 a_stream_moves_what_there_is_room_for,
                 a_host_is_looked_up;

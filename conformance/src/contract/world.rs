@@ -22,13 +22,22 @@ pub const ECHO: &str = "/contract/echo/1.0.0";
 
 /// Runs a case; panics if it is not over in time.
 pub async fn in_time<R: Runtime, T>(runtime: &R, case: impl Future<Output = T>) -> T {
-    let mut timer = runtime.sleep_until(runtime.now().saturating_add(DEADLINE));
+    within(DEADLINE, runtime, case).await
+}
+
+/// The same with another deadline.
+pub async fn within<R: Runtime, T>(
+    deadline: Duration,
+    runtime: &R,
+    case: impl Future<Output = T>,
+) -> T {
+    let mut timer = runtime.sleep_until(runtime.now().saturating_add(deadline));
     let mut case = pin!(case);
     poll_fn(|cx| {
         if let Poll::Ready(value) = case.as_mut().poll(cx) {
             return Poll::Ready(value);
         }
-        assert!(timer.poll_due(cx).is_pending(), "not over within {DEADLINE:?}");
+        assert!(timer.poll_due(cx).is_pending(), "not over within {deadline:?}");
         Poll::Pending
     })
     .await
