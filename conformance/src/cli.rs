@@ -1,12 +1,14 @@
 //! [`Cli`]: what can be typed.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 use crate::peer::{self, PeerCommand};
+use crate::replay;
 
 /// The exit code of a command line that makes no sense.
 const EXIT_USAGE: u8 = 2;
@@ -26,6 +28,11 @@ pub enum Command {
     /// One peer: answers another implementation, or dials it and checks what it answers
     #[command(subcommand, arg_required_else_help = false)]
     Peer(PeerCommand),
+    /// Replays the logs of eight nodes into fresh Nodes; prints a line of JSON for each
+    Replay {
+        /// Where the logs are
+        folder: PathBuf,
+    },
 }
 
 /// Runs the program with the arguments that it was given.
@@ -39,8 +46,11 @@ fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return refuse(&error),
     };
-    let Command::Peer(command) = cli.command;
-    match peer::run(command) {
+    let done = match cli.command {
+        Command::Peer(command) => peer::run(command).map_err(|error| error.to_string()),
+        Command::Replay { folder } => replay::run(&folder).map_err(|error| error.to_string()),
+    };
+    match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {

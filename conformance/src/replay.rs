@@ -7,23 +7,27 @@ use sanspeer_driver::log::{LogError, OutputDigest};
 
 use crate::contract::scenario::{NODES, replay_one};
 
-/// What the replay of one node's log came to, as a line of JSON.
-pub fn report(folder: &Path, number: u64) -> Result<String, LogError> {
+/// What the replay of one node's log came to, as a line of JSON, and whether the digests are equal.
+fn report(folder: &Path, number: u64) -> Result<(String, bool), LogError> {
     let replay = replay_one(folder, number)?;
     let (inputs, equal) = (replay.inputs, replay.is_equal());
     let OutputDigest { count, .. } = replay.outputs;
     let digest = hex(&replay.outputs);
-    Ok(format!(
+    let line = format!(
         r#"{{"node":{number},"inputs":{inputs},"outputs":{count},"digest":"{digest}","equal":{equal}}}"#
-    ))
+    );
+    Ok((line, equal))
 }
 
-/// Prints the reports of all nodes.
-pub fn run(folder: &Path) -> Result<(), LogError> {
+/// Prints the reports of all nodes. Whether all digests are equal.
+pub fn run(folder: &Path) -> Result<bool, LogError> {
+    let mut all_equal = true;
     for number in 0..NODES {
-        println!("{}", report(folder, number)?);
+        let (line, equal) = report(folder, number)?;
+        println!("{line}");
+        all_equal &= equal;
     }
-    Ok(())
+    Ok(all_equal)
 }
 
 /// A digest as it is printed.

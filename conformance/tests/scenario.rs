@@ -29,7 +29,8 @@ fn recorded(folder: &Path, number: u64) -> OutputDigest {
 fn live_and_replay(live: impl FnOnce(PathBuf)) {
     let folder = tempfile::tempdir().expect("a folder");
     live(folder.path().to_owned());
-    let output = Command::new(env!("CARGO_BIN_EXE_sanspeer-replay"))
+    let output = Command::new(env!("CARGO_BIN_EXE_sanspeer-conformance"))
+        .arg("replay")
         .arg(folder.path())
         .output()
         .expect("the program starts");
