@@ -73,6 +73,7 @@ fn p2p_in_front_of_a_command_changes_nothing() {
     let mut command = sanspeer(data.path());
     command.args(["p2p", "start", "-l", "/ip4/127.0.0.1/tcp/0"]);
     let node = Running::spawn(&mut command, 1);
+    await_status(data.path(), |status| status["running"] == true);
     let text = succeeds(sanspeer(data.path()).args(["p2p", "status"]));
     assert!(text.contains("running") && text.contains(&node.addresses[0]), "{text}");
     let log = node.end();
@@ -111,6 +112,7 @@ fn a_restart_keeps_the_peer_id_and_a_supplied_key_goes_over_the_file() {
     let supplied = Running::start(data.path(), &["--set", &set, "--set", "LogLevel=trace"]);
     let other = supplied.peer_id();
     assert_ne!(other, kept);
+    await_status(data.path(), |status| status["running"] == true);
     let shown = succeeds(sanspeer(data.path()).args(["status", "--json"]));
     assert!(shown.contains(&other) && !shown.contains(secret), "{shown}");
     let log = supplied.end();
