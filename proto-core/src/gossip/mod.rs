@@ -9,6 +9,9 @@
 //! - [`seen_cache`]: which ones came already, and what was thought of them;
 //! - [`message_cache`]: the last ones themselves, for those who missed them.
 //!
+//! What is thought of peers:
+//! - [`score`]: what each of them did, and what that is worth.
+//!
 //! Specifications: [pubsub](https://github.com/libp2p/specs/blob/master/pubsub/README.md),
 //! [gossipsub](https://github.com/libp2p/specs/blob/master/pubsub/gossipsub/README.md).
 
@@ -17,6 +20,7 @@ pub mod message;
 pub mod message_cache;
 pub mod message_id;
 pub mod rpc;
+pub mod score;
 pub mod seen_cache;
 pub mod signature;
 pub mod topic;
@@ -30,6 +34,7 @@ pub use rpc::{
     Control, Extensions, IHave, Outgoing, PeerInfo, Prune, ReceivedControl, ReceivedIHave,
     ReceivedPrune, Rpc, RpcError, RpcLimits, SendLimits, publish_frame,
 };
+pub use score::{ScoreConfig, ScoreConfigError, TopicScoreParams};
 pub use seen_cache::{SeenCache, SeenCacheConfig, Sight, Verdict, Verified};
 pub use signature::{Author, FieldsError, SignatureCheck, SignatureError, SignaturePolicy};
 pub use topic::{Topic, TopicError};
