@@ -34,7 +34,7 @@ pub use rpc::{
     Control, Extensions, IHave, Outgoing, PeerInfo, Prune, ReceivedControl, ReceivedIHave,
     ReceivedPrune, Rpc, RpcError, RpcLimits, SendLimits, publish_frame,
 };
-pub use score::{ScoreConfig, ScoreConfigError, TopicScoreParams};
+pub use score::{ScoreBreakdown, ScoreConfig, ScoreConfigError, Scores, TopicScoreParams};
 pub use seen_cache::{SeenCache, SeenCacheConfig, Sight, Verdict, Verified};
 pub use signature::{Author, FieldsError, SignatureCheck, SignatureError, SignaturePolicy};
 pub use topic::{Topic, TopicError};
