@@ -64,8 +64,8 @@ impl OneStream {
 
 impl State {
     /// What has ended in both directions is forgotten.
-    fn is_known(&self) -> bool {
-        !self.reset && !(self.stopped && self.end_read)
+    fn is_gone(&self) -> bool {
+        self.reset || self.stopped && self.end_read
     }
 }
 
@@ -84,7 +84,7 @@ impl Mux for OneStream {
 
     fn read(&mut self, _: StreamId, max: usize) -> Result<Bytes, ReadError> {
         let mut state = self.state();
-        if !state.is_known() {
+        if state.is_gone() {
             return Err(ReadError::UnknownStream);
         }
         let taken = max.min(state.unread.len());
@@ -106,7 +106,7 @@ impl Mux for OneStream {
 
     fn write(&mut self, _: StreamId, data: &[u8]) -> Result<usize, WriteError> {
         let mut state = self.state();
-        if !state.is_known() {
+        if state.is_gone() {
             return Err(WriteError::UnknownStream);
         }
         if state.stopped {
@@ -123,7 +123,7 @@ impl Mux for OneStream {
 
     fn finish(&mut self, _: StreamId) -> Result<(), WriteError> {
         let state = self.state();
-        if !state.is_known() {
+        if state.is_gone() {
             Err(WriteError::UnknownStream)
         } else if state.stopped {
             Err(WriteError::Stopped(CODE))
