@@ -26,29 +26,30 @@ fn alone(test: impl FnOnce()) {
     test();
 }
 
-/// A test of each of both on a runtime.
+/// A test on a runtime.
 macro_rules! on {
-    ($name:ident, $run:ident) => {
-        mod $name {
+    ($test:ident, $case:ident: $($name:ident $run:ident),+) => {
+        mod $test {
             use super::*;
-
-            #[test]
-            fn ten_thousand_short_connections_leave_no_task_descriptor_or_memory() {
-                alone(|| {
-                    $run(|on| ten_thousand_short_connections_leave_nothing(on, live_bytes));
-                });
-            }
-
-            #[test]
-            fn one_peer_that_stops_reading_delays_none_of_fifty_others() {
-                alone(|| $run(|on| one_that_stops_reading_delays_nobody(on, live_bytes)));
-            }
+            $(#[test]
+            fn $name() {
+                alone(|| $run(|on| $case(on, live_bytes)));
+            })+
         }
     };
 }
 
-on!(tokio_on_many_threads, on_tokio);
-on!(tokio_on_one_thread, on_one_thread_of_tokio);
-on!(smol_on_many_threads, on_smol);
-on!(smol_on_one_thread, on_one_thread_of_smol);
-on!(async_std_itself, on_async_std);
+// A minute or two each, where the machine has something else to do: once for each driver.
+on!(ten_thousand_short_connections_leave_no_task_descriptor_or_memory,
+    ten_thousand_short_connections_leave_nothing:
+    tokio_on_many_threads on_tokio,
+    smol_on_many_threads on_smol,
+    async_std_itself on_async_std);
+
+on!(one_peer_that_stops_reading_delays_none_of_fifty_others,
+    one_that_stops_reading_delays_nobody:
+    tokio_on_many_threads on_tokio,
+    tokio_on_one_thread on_one_thread_of_tokio,
+    smol_on_many_threads on_smol,
+    smol_on_one_thread on_one_thread_of_smol,
+    async_std_itself on_async_std);

@@ -125,7 +125,8 @@ impl Scene {
         stream
     }
 
-    /// Writes all of it, and finishes.
+    /// Writes all of it, and finishes. The other side reads nothing meanwhile, so it must fit into the
+    /// window.
     pub fn say(&mut self, who: usize, stream: StreamRef, data: &[u8]) {
         let until = Instant::now() + PATIENCE;
         let mut written = 0;

@@ -141,7 +141,7 @@ fn meet_and_talk(scene: &mut Scene) {
     scene.advance(SECOND);
     exchange(scene, ALICE, BOB, b"hello");
     scene.advance(SECOND);
-    exchange(scene, BOB, ALICE, &[7; 300_000]);
+    exchange(scene, BOB, ALICE, &[7; 60_000]);
     meet(scene, CAROL, BOB);
     meet(scene, DAVE, CAROL);
     scene.advance(SECOND);
