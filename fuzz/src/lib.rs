@@ -6,6 +6,7 @@
 //!
 //! - [`identify`]: messages against `prost`, the machine against any node;
 //! - [`frame_reader`]: length-delimited frames against a plain reader;
+//! - [`gossip_rpc`]: frames of gossip, decoded and said again;
 //! - [`multistream`]: dialer and listener against each other, and each against arbitrary bytes;
 //! - [`noise_payload`]: the handshake, its payloads made by `snow` and `prost`;
 //! - [`certificate`]: arbitrary ones, changed ones, and changed ones that were signed again;
@@ -23,6 +24,7 @@ pub mod chunks;
 pub mod connection_pair;
 pub mod envelope;
 pub mod frame_reader;
+pub mod gossip_rpc;
 pub mod identify;
 pub mod multistream;
 pub mod noise_payload;

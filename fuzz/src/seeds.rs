@@ -12,7 +12,7 @@ use crate::yamux::hostile::Operation as Hostile;
 use crate::yamux::pair::Operation as Yamux;
 
 /// The targets.
-pub const TARGETS: [&str; 10] = [
+pub const TARGETS: [&str; 11] = [
     "multistream",
     "noise_payload",
     "certificate",
@@ -23,6 +23,7 @@ pub const TARGETS: [&str; 10] = [
     "frame_reader",
     "connection_pair",
     "quic_pair",
+    "gossip_rpc",
 ];
 
 /// One input.
@@ -138,6 +139,9 @@ fn decoders_and_machines() -> Vec<Seed> {
 
     for (name, bytes) in crate::identify::seeds() {
         add("identify", name, bytes);
+    }
+    for (name, bytes) in crate::gossip_rpc::seeds() {
+        add("gossip_rpc", name, bytes);
     }
 
     // The bound, flags, chunks, lengths, raw bytes.
@@ -295,6 +299,7 @@ mod tests {
                 "frame_reader" => run(&bytes, crate::frame_reader::run),
                 "connection_pair" => run(&bytes, crate::connection_pair::run),
                 "quic_pair" => run(&bytes, crate::quic_pair::run),
+                "gossip_rpc" => run(&bytes, crate::gossip_rpc::run),
                 other => panic!("no target {other}"),
             }
         }
