@@ -12,7 +12,7 @@ use super::rpc::wire;
 use super::topic::{Topic, TopicError};
 use crate::protobuf::{Fields, Malformed, Value};
 
-/// The longest author that is looked at, in bytes. A peer id takes at most 66.
+/// The longest author that is looked at, in bytes. A peer id takes at most 44.
 pub const MAX_FROM_BYTES: usize = 128;
 
 /// The longest sequence number that is looked at, in bytes. The specification has 8.

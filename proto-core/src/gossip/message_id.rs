@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::message::WireMessage;
 
-/// The longest id, in bytes, that is sent or accepted. The default one takes 46 to 52.
+/// The longest id, in bytes, that is sent or accepted. The default one takes 42 to 52.
 pub const MAX_MESSAGE_ID_BYTES: usize = 256;
 
 /// The id of a message: 1 to [`MAX_MESSAGE_ID_BYTES`] bytes, in memory of its own, so that one that
