@@ -3,10 +3,13 @@
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker, ready};
 use std::time::{Duration, Instant};
 
 use async_io::Async;
+use atomic_waker::AtomicWaker;
 use sanspeer_driver::runtime::{ByteStream, TcpListener, Timer};
 use sanspeer_driver::sanspeer_core::time::Timestamp;
 
@@ -42,7 +45,11 @@ impl Timer for AsyncIoTimer {
 
 /// A TCP connection on async-io's reactor.
 #[derive(Debug)]
-pub struct AsyncIoTcpStream(Async<TcpStream>);
+pub struct AsyncIoTcpStream {
+    socket: Async<TcpStream>,
+    readable: Interest,
+    writable: Interest,
+}
 
 impl AsyncIoTcpStream {
     /// Connects.
@@ -52,29 +59,79 @@ impl AsyncIoTcpStream {
 
     fn new(stream: Async<TcpStream>) -> io::Result<Self> {
         stream.get_ref().set_nodelay(true)?;
-        Ok(AsyncIoTcpStream(stream))
+        let (readable, writable) = (Interest::new(), Interest::new());
+        Ok(AsyncIoTcpStream { socket: stream, readable, writable })
     }
 }
 
 impl ByteStream for AsyncIoTcpStream {
     fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.poll_readable(cx)
+        self.readable.poll(cx, |cx| self.socket.poll_readable(cx))
     }
 
     fn try_read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.get_ref().read(buffer)
+        self.socket.get_ref().read(buffer)
     }
 
     fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.poll_writable(cx)
+        self.writable.poll(cx, |cx| self.socket.poll_writable(cx))
     }
 
     fn try_write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.0.get_ref().write_vectored(buffers)
+        self.socket.get_ref().write_vectored(buffers)
     }
 
     fn shutdown(&mut self) -> io::Result<()> {
-        self.0.get_ref().shutdown(Shutdown::Write)
+        self.socket.get_ref().shutdown(Shutdown::Write)
+    }
+}
+
+/// Whether the reactor has woken for one direction of a socket.
+///
+/// Asked again after a wake-up, async-io does not take that wake-up for readiness when it came out
+/// of a look at the sockets that began before the question; it asks the operating system once more,
+/// and with several threads that goes round and round. Here the wake-up itself is the answer: what
+/// follows is an attempt, which may still fail with `WouldBlock`.
+#[derive(Debug)]
+struct Interest {
+    woken: Arc<Woken>,
+    waker: Waker,
+}
+
+#[derive(Debug, Default)]
+struct Woken {
+    fired: AtomicBool,
+    task: AtomicWaker,
+}
+
+impl Interest {
+    fn new() -> Self {
+        let woken = Arc::<Woken>::default();
+        Interest { waker: Waker::from(Arc::clone(&woken)), woken }
+    }
+
+    /// Ready when the reactor has woken since the last time, or when `ask` is ready at once.
+    fn poll(
+        &self,
+        cx: &Context<'_>,
+        ask: impl FnOnce(&mut Context<'_>) -> Poll<io::Result<()>>,
+    ) -> Poll<io::Result<()>> {
+        self.woken.task.register(cx.waker());
+        if self.woken.fired.swap(false, Ordering::AcqRel) {
+            return Poll::Ready(Ok(()));
+        }
+        ask(&mut Context::from_waker(&self.waker))
+    }
+}
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.fired.store(true, Ordering::Release);
+        self.task.wake();
     }
 }
 
@@ -116,4 +173,20 @@ pub(crate) async fn lookup(host: &str) -> io::Result<Vec<IpAddr>> {
     let host = host.to_owned();
     let found = blocking::unblock(move || (host, 0).to_socket_addrs()).await?;
     Ok(found.map(|socket| socket.ip()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wake_up_is_readiness_once_and_asks_nobody() {
+        let interest = Interest::new();
+        let cx = Context::from_waker(Waker::noop());
+        assert!(interest.poll(&cx, |_| Poll::Pending).is_pending());
+        interest.waker.wake_by_ref();
+        let ready = interest.poll(&cx, |_| panic!("the reactor has answered"));
+        assert!(matches!(ready, Poll::Ready(Ok(()))));
+        assert!(interest.poll(&cx, |_| Poll::Pending).is_pending());
+    }
 }
