@@ -93,6 +93,15 @@ impl RecvBuffer {
         self.block.split_to(n)
     }
 
+    /// Gives a block of the smallest size back when nothing is buffered.
+    pub fn rest(&mut self) {
+        if self.filled == 0 && (1..=MIN_BLOCK_BYTES).contains(&self.id.bytes) {
+            let next_bytes = self.next_bytes;
+            self.release();
+            self.next_bytes = next_bytes;
+        }
+    }
+
     /// Gives memory back: all of it when nothing is buffered, all but what is buffered otherwise.
     pub fn release(&mut self) {
         let kept = BytesMut::from(self.filled());
@@ -164,6 +173,23 @@ mod tests {
         buffer.release();
         assert_eq!(buffer.held_bytes(), 0);
         assert_eq!(buffer.space(1, MAX_BLOCK_BYTES).len(), MIN_BLOCK_BYTES);
+    }
+
+    #[test]
+    fn at_rest_the_smallest_block_goes_and_a_larger_one_stays() {
+        let mut buffer = RecvBuffer::default();
+        receive(&mut buffer, &[1; 10], 10);
+        buffer.rest();
+        assert_eq!(buffer.held_bytes(), MIN_BLOCK_BYTES, "something is buffered");
+        buffer.take(10);
+        buffer.rest();
+        assert_eq!(buffer.held_bytes(), 0);
+        receive(&mut buffer, &[1; MIN_BLOCK_BYTES], MIN_BLOCK_BYTES);
+        buffer.take(MIN_BLOCK_BYTES);
+        buffer.rest();
+        assert_eq!(buffer.space(1, MAX_BLOCK_BYTES).len(), 4 * MIN_BLOCK_BYTES, "it still grows");
+        buffer.rest();
+        assert_eq!(buffer.held_bytes(), 4 * MIN_BLOCK_BYTES);
     }
 
     #[test]

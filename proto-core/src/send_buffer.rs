@@ -12,6 +12,9 @@ pub const MAX_QUEUED_DATA_BYTES: usize = 192 * 1024;
 /// acknowledgements, resets, pings.
 pub const MAX_QUEUED_BYTES: usize = 256 * 1024;
 
+/// Buffers of this size, in bytes, are not kept while nothing is queued.
+const MAX_RESTING_BYTES: usize = 8 * 1024;
+
 /// The last data frame of the open record, which more data of the same stream may extend.
 #[derive(Clone, Copy, Debug)]
 struct LastFrame {
@@ -186,6 +189,15 @@ impl SendBuffer {
         self.queued() == 0
     }
 
+    /// Gives small buffers back when nothing is queued.
+    pub fn rest(&mut self) {
+        if self.is_empty() && self.held_bytes() <= MAX_RESTING_BYTES {
+            self.ready = Vec::new();
+            self.sent = 0;
+            self.open = Vec::new();
+        }
+    }
+
     /// Gives memory back where nothing is queued.
     pub fn release(&mut self) {
         if self.sent == self.ready.len() {
@@ -296,6 +308,23 @@ mod tests {
         assert_eq!(buffer.transmit(None).unwrap(), &first[10..]);
         buffer.transmitted(usize::MAX);
         assert_eq!(buffer.transmit(None).unwrap().len(), 2 + 100 + 16);
+    }
+
+    #[test]
+    fn small_buffers_go_at_once_and_large_ones_when_idle() {
+        let (mut buffer, _) = sealed();
+        buffer.append(&[1; 100]);
+        buffer.rest();
+        let n = buffer.transmit(None).unwrap().len();
+        assert_eq!(n, 2 + 100 + 16, "what is queued stays");
+        buffer.transmitted(n);
+        buffer.rest();
+        assert_eq!(buffer.held_bytes(), 0);
+        buffer.append(&[1; 10_000]);
+        let n = buffer.transmit(None).unwrap().len();
+        buffer.transmitted(n);
+        buffer.rest();
+        assert!(buffer.held_bytes() > 0);
     }
 
     #[test]

@@ -447,6 +447,23 @@ impl State {
         }
     }
 
+    /// Gives back what emptied tables hold: a map that was emptied keeps its last node.
+    pub(crate) fn release(&mut self) {
+        fn release<V>(map: &mut BTreeMap<StreamId, V>) {
+            if map.is_empty() {
+                *map = BTreeMap::new();
+            }
+        }
+        release(&mut self.waits);
+        release(&mut self.openings);
+        release(&mut self.ends);
+        release(&mut self.observers);
+        release(&mut self.abandoned);
+        if self.openers.is_empty() {
+            self.openers = Vec::new();
+        }
+    }
+
     /// Lets those that wait for room to open a stream try again.
     pub(crate) fn retry_openers(&mut self, aftermath: &mut Aftermath) {
         if self.admitted {

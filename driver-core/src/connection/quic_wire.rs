@@ -167,8 +167,9 @@ impl Wire for QuicWire {
 
     fn settle(&mut self) {
         if !self.to_endpoint.is_empty() {
-            let events = self.to_endpoint.drain(..).map(FromConnection::Event);
-            self.endpoint.tell(self.id, events);
+            // Taken, since a connection at rest holds no queue.
+            let events = core::mem::take(&mut self.to_endpoint);
+            self.endpoint.tell(self.id, events.into_iter().map(FromConnection::Event));
         }
     }
 

@@ -79,6 +79,7 @@ impl<R: Runtime, W: Wire> ConnectionTask<R, W> {
             moved |= received == Received::Something;
             if state.connection.poll_timeout().is_some_and(|deadline| deadline.at <= now) {
                 state.connection.handle_timeout(now);
+                state.release();
                 moved = true;
             }
             let starved = state.take_events(self.link.id, room, &mut aftermath);

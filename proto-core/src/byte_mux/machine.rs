@@ -22,6 +22,9 @@ use crate::time::{Clock, Deadline, DeadlineReason, Timestamp};
 pub(super) const GOODBYE_NORMAL: u32 = 0;
 const GOODBYE_PROTOCOL_ERROR: u32 = 1;
 
+/// A connection that has carried so few bytes is young: its handshake and what identify says.
+const YOUNG_BYTES: u64 = 16 * 1024;
+
 /// What a connection begins with.
 pub struct ByteMuxSetup<'a> {
     /// Which side this is.
@@ -259,6 +262,7 @@ impl ByteMux {
                 Err(reason) => self.fail(reason),
             }
         }
+        self.rest();
         self.say_last_words();
         let over = match &self.ending {
             Ending::Open | Ending::Closed => None,
@@ -409,6 +413,23 @@ impl ByteMux {
         self.active = true;
         if self.release_at.is_none() {
             self.release_at = Some(self.clock.now().saturating_add(self.config.buffer_idle));
+        }
+    }
+
+    /// Between two turns a young connection holds no buffers, since many that begin together would
+    /// hold them together. Others keep theirs for [`ByteMux::release_buffers`], so that a steady
+    /// transfer allocates nothing.
+    fn rest(&mut self) {
+        if self.received_bytes.saturating_add(self.sent_bytes) > YOUNG_BYTES {
+            return;
+        }
+        self.recv.rest();
+        self.send.rest();
+        if let Phase::Open { session, .. } = &mut self.phase {
+            session.release();
+        }
+        if self.events.is_empty() {
+            self.events = VecDeque::new();
         }
     }
 

@@ -63,6 +63,10 @@ impl<M: Message> Mailbox<M> {
     /// Takes the next message.
     pub fn pop(&mut self) -> Option<M> {
         if let Some((_, message)) = self.first.pop_first() {
+            if self.first.is_empty() {
+                // Emptied, a map keeps its last node.
+                self.first = BTreeMap::new();
+            }
             return Some(message);
         }
         let message = self.queue.pop_front();

@@ -360,8 +360,20 @@ impl QuicMux {
         }
         self.windows.handle_timeout(now, self.config.lease_idle, &mut self.connection);
         self.progress_closing();
+        self.release();
+    }
+
+    /// Gives back what nothing is in: a map that was emptied keeps its last node.
+    fn release(&mut self) {
         if self.events.is_empty() {
             self.events = VecDeque::new();
+        }
+        if self.streams.is_empty() {
+            self.streams = BTreeMap::new();
+            self.waiting = VecDeque::new();
+        }
+        if self.unacknowledged.is_empty() {
+            self.unacknowledged = BTreeSet::new();
         }
     }
 
