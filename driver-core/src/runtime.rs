@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use bytes::BytesMut;
 pub use quinn::{AsyncUdpSocket, UdpPoller, udp};
 use sanspeer_core::time::Timestamp;
 
@@ -83,6 +84,15 @@ pub trait ByteStream: Send + Unpin + 'static {
 
     /// Reads what is there; 0 for a buffer that is not empty is the end.
     fn try_read(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// Whether [`ByteStream::try_read_spare`] is there; otherwise reading goes through
+    /// [`ByteStream::try_read`], whose buffer has to be initialised first.
+    const READS_SPARE: bool = false;
+
+    /// The same into the spare capacity of `buffer`, of which there is some: appends to it.
+    fn try_read_spare(&mut self, _buffer: &mut BytesMut) -> io::Result<usize> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 
     /// Ready when a write may take something, failures included.
     fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;

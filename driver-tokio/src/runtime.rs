@@ -8,10 +8,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
+use bytes::BytesMut;
 use quinn::Runtime as _;
 use sanspeer_driver::runtime::{AsyncUdpSocket, ByteStream, Runtime, TcpListener, Timer};
 use sanspeer_driver::sanspeer_core::time::Timestamp;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::time::Sleep;
@@ -126,6 +127,15 @@ impl ByteStream for TokioTcpStream {
         let cx = &mut Context::from_waker(Waker::noop());
         match Pin::new(&mut self.0).poll_read(cx, &mut buffer) {
             Poll::Ready(result) => result.map(|()| buffer.filled().len()),
+            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+
+    const READS_SPARE: bool = true;
+
+    fn try_read_spare(&mut self, buffer: &mut BytesMut) -> io::Result<usize> {
+        match pin!(self.0.read_buf(buffer)).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(result) => result,
             Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
         }
     }

@@ -25,10 +25,12 @@ pub struct BlockId {
 /// slices. When nothing points into it any more it is used again, otherwise the next one is made.
 #[derive(Debug)]
 pub struct RecvBuffer {
-    /// What was received and not taken, then initialised space.
+    /// What was received and not taken, then, where that was asked for, initialised space.
     block: BytesMut,
     id: BlockId,
     filled: usize,
+    /// How far the space went that was given last.
+    offered: usize,
     next_bytes: usize,
 }
 
@@ -38,6 +40,7 @@ impl Default for RecvBuffer {
             block: BytesMut::new(),
             id: BlockId { number: 0, bytes: 0 },
             filled: 0,
+            offered: 0,
             next_bytes: MIN_BLOCK_BYTES,
         }
     }
@@ -67,19 +70,35 @@ impl RecvBuffer {
     /// Space to receive into: at least one byte, and so much that `needed` bytes (from the front of
     /// what is filled) fit in one piece. A new block is no larger than `max` if that is enough.
     pub fn space(&mut self, needed: usize, max: usize) -> &mut [u8] {
-        if self.block.len() < needed.max(self.filled + 1) {
-            self.renew(needed.max(self.filled + 1), max);
+        let least = needed.max(self.filled + 1);
+        if self.block.len() < least {
+            let bytes = self.renew(least, max);
+            self.block.resize(bytes, 0);
         }
+        self.offered = self.block.len();
         &mut self.block[self.filled..]
     }
 
-    /// Counts `n` bytes that were received into [`RecvBuffer::space`]; more than there was space
-    /// for count as that.
+    /// The same as capacity behind what is filled, which nobody has initialised: what is received is
+    /// appended.
+    pub fn spare(&mut self, needed: usize, max: usize) -> &mut BytesMut {
+        let least = needed.max(self.filled + 1);
+        self.block.truncate(self.filled);
+        if self.block.capacity() < least {
+            self.renew(least, max);
+        }
+        self.offered = self.block.capacity();
+        &mut self.block
+    }
+
+    /// Counts `n` bytes that were received into [`RecvBuffer::space`] or appended to
+    /// [`RecvBuffer::spare`]; more than there are count as that.
     pub fn received(&mut self, n: usize) -> &mut [u8] {
-        let start = self.filled;
-        self.filled = self.filled.saturating_add(n).min(self.block.len());
+        let filled = self.filled.saturating_add(n).min(self.block.len());
+        let start = self.filled.min(filled);
+        self.filled = filled;
         // Reads that fill the space ask for a larger block next time.
-        if self.filled == self.block.len() {
+        if self.filled == self.offered {
             self.next_bytes =
                 self.id.bytes.saturating_mul(4).clamp(MIN_BLOCK_BYTES, MAX_BLOCK_BYTES);
         }
@@ -90,6 +109,7 @@ impl RecvBuffer {
     pub fn take(&mut self, n: usize) -> BytesMut {
         let n = n.min(self.filled);
         self.filled -= n;
+        self.offered = self.offered.saturating_sub(n);
         self.block.split_to(n)
     }
 
@@ -110,20 +130,22 @@ impl RecvBuffer {
         self.next_bytes = MIN_BLOCK_BYTES;
     }
 
-    fn renew(&mut self, needed: usize, max: usize) {
+    /// Has a block with room for `needed` bytes, what is filled among them, and returns how many it
+    /// should be used for.
+    fn renew(&mut self, needed: usize, max: usize) -> usize {
         let bytes = self.next_bytes.min(max).max(needed);
         self.block.truncate(self.filled);
         // The old block serves again if nothing else points into it.
         if self.id.bytes >= bytes && self.block.try_reclaim(bytes - self.filled) {
-            self.block.resize(bytes, 0);
             let capacity = self.id.bytes;
             self.next_block_id(capacity);
-            return;
+            return bytes;
         }
-        let mut block = BytesMut::zeroed(bytes);
-        block[..self.filled].copy_from_slice(&self.block);
+        let mut block = BytesMut::with_capacity(bytes);
+        block.extend_from_slice(&self.block);
         self.block = block;
         self.next_block_id(bytes);
+        bytes
     }
 
     fn next_block_id(&mut self, bytes: usize) {
@@ -193,6 +215,42 @@ mod tests {
     }
 
     #[test]
+    fn what_is_appended_to_spare_capacity_is_received() {
+        let mut buffer = RecvBuffer::default();
+        receive(&mut buffer, &[1; 10], 10);
+        let spare = buffer.spare(20, MAX_BLOCK_BYTES);
+        assert_eq!(spare.len(), 10);
+        spare.extend_from_slice(&[2; 5]);
+        assert_eq!(buffer.received(5), [2; 5]);
+        assert_eq!(buffer.filled(), [[1; 10].as_slice(), &[2; 5]].concat());
+        // A caller that takes away what was there loses it, and no more.
+        buffer.spare(20, MAX_BLOCK_BYTES).clear();
+        assert_eq!(buffer.received(3).len(), 0);
+        assert_eq!(buffer.filled().len(), 0);
+        receive(&mut buffer, &[3; 4], 4);
+        assert_eq!(buffer.take(4), [3; 4][..]);
+    }
+
+    #[test]
+    fn spare_capacity_that_is_filled_grows_and_serves_again() {
+        let mut buffer = RecvBuffer::default();
+        for _ in 0..6 {
+            let spare = buffer.spare(1, MAX_BLOCK_BYTES);
+            let room = spare.capacity() - spare.len();
+            spare.resize(spare.capacity(), 7);
+            assert_eq!(buffer.received(room).len(), room);
+            buffer.take(room);
+        }
+        let first = buffer.spare(1, MAX_BLOCK_BYTES).as_ptr();
+        assert!(buffer.spare(1, MAX_BLOCK_BYTES).capacity() >= MAX_BLOCK_BYTES);
+        buffer.spare(1, MAX_BLOCK_BYTES).extend_from_slice(&[1; 9]);
+        buffer.received(9);
+        drop(buffer.take(9));
+        let spare = buffer.spare(MAX_BLOCK_BYTES, MAX_BLOCK_BYTES);
+        assert_eq!(spare.as_ptr(), first);
+    }
+
+    #[test]
     fn a_started_record_moves_with_the_block() {
         let mut buffer = RecvBuffer::default();
         receive(&mut buffer, &[9; 4000], 1);
@@ -255,15 +313,21 @@ mod tests {
             let mut filled = VecDeque::new();
             let mut kept: Vec<(Bytes, Vec<u8>)> = Vec::new();
             for (receive, take, what) in steps {
-                let before = buffer.block_id();
-                let space = buffer.space(receive, MAX_BLOCK_BYTES);
-                let n = receive.min(space.len());
-                for byte in &mut space[..n] {
-                    *byte = next_byte;
-                    filled.push_back(next_byte);
-                    next_byte = next_byte.wrapping_add(1);
+                let (before, before_filled) = (buffer.block_id(), buffer.filled().len());
+                let bytes: Vec<u8> = (0..receive)
+                    .map(|_| {
+                        next_byte = next_byte.wrapping_add(1);
+                        next_byte
+                    })
+                    .collect();
+                if receive % 2 == 0 {
+                    buffer.space(before_filled + receive, MAX_BLOCK_BYTES)[..receive]
+                        .copy_from_slice(&bytes);
+                } else {
+                    buffer.spare(before_filled + receive, MAX_BLOCK_BYTES).extend_from_slice(&bytes);
                 }
-                buffer.received(n);
+                filled.extend(&bytes);
+                buffer.received(receive);
                 prop_assert!(buffer.block_id().number >= before.number);
                 prop_assert!(buffer.filled().iter().eq(filled.iter()));
                 prop_assert!(buffer.held_bytes() >= filled.len());

@@ -15,6 +15,10 @@ use crate::runtime::ByteStream;
 /// Reads and writes of one round. Each moves at most what the connection buffers.
 const MAX_CALLS: usize = 4;
 
+/// What one turn receives, in bytes. Readers then take it while it is in the processor's cache, and
+/// the buffer that it is in serves again.
+const TURN_BYTES: usize = 128 * 1024;
+
 /// How long the remote may take to close its end after our goodbye.
 const HANG_UP_TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -26,6 +30,8 @@ pub(crate) struct ByteWire<S> {
     stream: S,
     /// The last read filled its buffer: there may be more without asking.
     more: bool,
+    /// Received since the last turn, in bytes.
+    received: usize,
     /// The stream has ended or failed, in this direction.
     read_over: bool,
     write_failed: Option<TransportFailure>,
@@ -35,7 +41,14 @@ pub(crate) struct ByteWire<S> {
 
 impl<S: ByteStream> ByteWire<S> {
     pub(crate) fn new(stream: S) -> Self {
-        ByteWire { stream, more: false, read_over: false, write_failed: None, hanging_up: None }
+        ByteWire {
+            stream,
+            more: false,
+            received: 0,
+            read_over: false,
+            write_failed: None,
+            hanging_up: None,
+        }
     }
 
     /// With nothing left to read, a failure to write is the end.
@@ -49,6 +62,19 @@ impl<S: ByteStream> ByteWire<S> {
     fn read_failed(&mut self, connection: &mut Connection, now: Timestamp, error: &io::Error) {
         self.read_over = true;
         connection.handle_transport_error(now, transport_failure(error));
+    }
+
+    /// Reads what is there; also says how much could have been read. `None` if the connection does
+    /// not read.
+    fn read(&mut self, connection: &mut Connection) -> Option<(usize, io::Result<usize>)> {
+        if S::READS_SPARE {
+            let spare = connection.recv_spare()?;
+            let room = spare.capacity() - spare.len();
+            Some((room, self.stream.try_read_spare(spare)))
+        } else {
+            let space = connection.recv_buf()?;
+            Some((space.len(), self.stream.try_read(space)))
+        }
     }
 
     /// Whether the stream may have something, without taking a buffer for it.
@@ -78,16 +104,18 @@ impl<S: ByteStream> Wire for ByteWire<S> {
                 self.read_failed(connection, now, &error);
                 return Received::Something;
             }
-            Poll::Pending => return self.give_up_writing(connection, now),
+            Poll::Pending => {
+                self.received = 0;
+                return self.give_up_writing(connection, now);
+            }
         }
         // None while too much is unread, or the connection is ending: then a read by the
         // application, or time, is what wakes the task.
-        let Some(space) = connection.recv_buf() else {
+        let Some((room, result)) = self.read(connection) else {
             let received = self.give_up_writing(connection, now);
             return if received == Received::Nothing { Received::Paused } else { received };
         };
-        let room = space.len();
-        match self.stream.try_read(space) {
+        match result {
             Ok(0) => {
                 self.read_over = true;
                 connection.handle_eof(now);
@@ -96,7 +124,12 @@ impl<S: ByteStream> Wire for ByteWire<S> {
             Ok(n) => {
                 self.more = n == room;
                 connection.handle_recv(now, n);
-                Received::Something
+                self.received += n;
+                if self.received < TURN_BYTES {
+                    return Received::Something;
+                }
+                self.received = 0;
+                Received::Most
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => Received::Something,
             Err(error) if error.kind() == ErrorKind::WouldBlock => {

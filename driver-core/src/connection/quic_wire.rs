@@ -21,8 +21,9 @@ const MAX_SEGMENTS: usize = 32;
 /// Calls of the socket in one turn. More would fill the remote's socket before it is read.
 const MAX_SENDS: usize = 4;
 
-/// Datagrams that one round gives to the connection.
-const MAX_RECEIVED: usize = 256;
+/// Datagrams that one round gives to the connection. Their readers then take what they carried while
+/// it is in the processor's cache.
+const MAX_RECEIVED: usize = 128;
 
 /// A connection over QUIC, which sends by itself.
 pub(crate) struct QuicWire {
@@ -148,7 +149,7 @@ impl Wire for QuicWire {
         for event in self.taken.drain(..count) {
             connection.handle_endpoint_event(now, event);
         }
-        Received::Something
+        if count < MAX_RECEIVED { Received::Something } else { Received::Most }
     }
 
     fn transmit(

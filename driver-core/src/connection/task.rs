@@ -39,7 +39,7 @@ pub(crate) struct ConnectionTask<R: Runtime, W> {
 enum Round {
     /// Something moved, so something else may now.
     Moved,
-    /// As much was sent as one turn may.
+    /// As much was sent or received as one turn may.
     Spent,
     /// Nothing is left to do until something happens, or until a deadline.
     Idle { deadline: Option<Timestamp> },
@@ -69,14 +69,15 @@ impl<R: Runtime, W: Wire> ConnectionTask<R, W> {
         let now = self.shared.runtime.now();
         let mut moved = !messages.is_empty();
         let sent;
+        let received;
         let (starved, deadline) = {
             let mut state = self.link.lock();
             for message in messages {
                 state.handle_node(now, message, &mut aftermath);
             }
-            let received = self.wire.receive(cx, &mut state.connection, now);
+            received = self.wire.receive(cx, &mut state.connection, now);
             state.paused = received == Received::Paused;
-            moved |= received == Received::Something;
+            moved |= matches!(received, Received::Something | Received::Most);
             if state.connection.poll_timeout().is_some_and(|deadline| deadline.at <= now) {
                 state.connection.handle_timeout(now);
                 state.release();
@@ -95,6 +96,7 @@ impl<R: Runtime, W: Wire> ConnectionTask<R, W> {
         self.offer(&mut aftermath);
         match sent {
             Sent::Most => return Round::Spent,
+            Sent::Some | Sent::Nothing if received == Received::Most => return Round::Spent,
             Sent::Some => return Round::Moved,
             Sent::Nothing if moved => return Round::Moved,
             Sent::Nothing => {}

@@ -12,6 +12,8 @@ pub(crate) enum Received {
     Nothing,
     /// The connection was given something.
     Something,
+    /// It was given as much as one turn may; those who read it go first.
+    Most,
     /// Something is there that the connection does not take before more of what it has is read.
     Paused,
 }

@@ -1,6 +1,6 @@
 //! The receive side of [`ByteMux`]: from received bytes to what the session makes of them.
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 
 use super::machine::{ByteMux, Ending, GOODBYE_NORMAL};
 use super::records::{MAX_RECORD_BYTES, Opened};
@@ -21,6 +21,19 @@ impl ByteMux {
     /// Space for what the transport has. `None` while the connection does not read: because it is
     /// over, or because unread data has reached the receive budget.
     pub fn recv_buf(&mut self) -> Option<&mut [u8]> {
+        let (needed, max) = self.wanted_space()?;
+        Some(self.recv.space(needed, max))
+    }
+
+    /// The same for a transport that appends to spare capacity, which then needs not be initialised:
+    /// append at most as much as there is capacity for, and change nothing that is there.
+    pub fn recv_spare(&mut self) -> Option<&mut BytesMut> {
+        let (needed, max) = self.wanted_space()?;
+        Some(self.recv.spare(needed, max))
+    }
+
+    /// How much space there must be, what is filled included, and how much a new block may have.
+    fn wanted_space(&mut self) -> Option<(usize, usize)> {
         if !matches!(self.ending, Ending::Open) {
             return None;
         }
@@ -31,7 +44,7 @@ impl ByteMux {
         // events are polled.
         let record = self.opener.as_ref().and_then(|opener| opener.record_bytes(filled).ok()?);
         let needed = record.unwrap_or(filled.len() + MIN_READ_BYTES.min(max));
-        Some(self.recv.space(needed, max))
+        Some((needed, max))
     }
 
     /// How many bytes may be received without going beyond the receive budget; `None` when it is
@@ -60,7 +73,8 @@ impl ByteMux {
         }
     }
 
-    /// Takes the first `n` bytes of [`ByteMux::recv_buf`] as received. Poll events afterwards.
+    /// Takes the first `n` bytes of [`ByteMux::recv_buf`], or those appended to
+    /// [`ByteMux::recv_spare`], as received. Poll events afterwards.
     pub fn handle_recv(&mut self, now: Timestamp, n: usize) {
         self.advance(now);
         let received = self.recv.received(n);

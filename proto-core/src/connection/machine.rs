@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use bytes::BytesMut;
 use libp2p_identity::PeerId;
 
 use super::config::ConnectionConfig;
@@ -186,7 +187,13 @@ impl Connection {
         self.transport.bytes()?.recv_buf()
     }
 
-    /// Takes the first `n` bytes of [`Connection::recv_buf`] as received.
+    /// The same as spare capacity that needs not be initialised, see [`ByteMux::recv_spare`].
+    pub fn recv_spare(&mut self) -> Option<&mut BytesMut> {
+        self.transport.bytes()?.recv_spare()
+    }
+
+    /// Takes the first `n` bytes of [`Connection::recv_buf`], or those appended to
+    /// [`Connection::recv_spare`], as received.
     pub fn handle_recv(&mut self, now: Timestamp, n: usize) {
         let now = self.clock.advance(now);
         if let Some(mux) = self.transport.bytes() {
