@@ -134,10 +134,11 @@ impl OwnInfo {
     }
 
     /// A record of `addresses`: the last one, if it has the same, or a newer one. None before the
-    /// time is known, if the key cannot sign, and if there are addresses but none of them fits: an
-    /// empty record would say that there are none.
+    /// time is known, if the key cannot sign, if there are addresses but none of them fits (an empty
+    /// record would say that there are none), and if there never were any: nobody has a record that
+    /// an empty one would replace, and signing and verifying it costs both sides.
     fn record_of(&self, now: Timestamp, addresses: &[Multiaddr]) -> Option<SignedPeerRecord> {
-        if addresses.is_empty() && !self.addresses.is_empty() {
+        if addresses.is_empty() && (!self.addresses.is_empty() || self.record.is_none()) {
             return None;
         }
         if let Some(last) = &self.record
@@ -270,9 +271,19 @@ mod tests {
     }
 
     #[test]
+    fn a_node_that_never_had_an_address_signs_no_record() {
+        let mut own = own();
+        own.set_unix_time(NOW, 1_000);
+        assert_eq!(said(&mut own, NOW).signed_record, None);
+        own.set_addresses(vec![tcp(1)]);
+        assert_eq!(record(&said(&mut own, NOW)).record().addresses, [tcp(1)]);
+    }
+
+    #[test]
     fn at_the_end_of_time_no_further_record_is_signed() {
         let mut own = own();
         own.set_unix_time(NOW, u64::MAX);
+        own.set_addresses(vec![tcp(2)]);
         assert_eq!(record(&said(&mut own, NOW)).record().seq, u64::MAX);
         own.set_addresses(vec![tcp(1)]);
         let message = said(&mut own, NOW);
