@@ -28,8 +28,6 @@ const MAX_SEGMENTS: usize = 32;
 const MAX_SENDS: usize = 4;
 /// The largest message that the operating system joins.
 const MESSAGE: usize = 65_535;
-/// What the socket should hold in each direction.
-const SOCKET_BUFFER: usize = 4 << 20;
 const IDLE_MS: u32 = 3_600_000;
 /// What may be under way unread.
 const RECEIVE_WINDOW: u32 = 2 << 20;
@@ -203,9 +201,6 @@ impl Loop {
     fn new(server: Option<Arc<ServerConfig>>) -> Result<Self> {
         let socket = UdpSocket::bind("127.0.0.1:0")?;
         let state = UdpSocketState::new((&socket).into())?;
-        // The operating system may give less.
-        let _ = state.set_recv_buffer_size((&socket).into(), SOCKET_BUFFER);
-        let _ = state.set_send_buffer_size((&socket).into(), SOCKET_BUFFER);
         let mtu = !state.may_fragment();
         let endpoint = Endpoint::new(Arc::new(EndpointConfig::default()), server, mtu, None);
         Ok(Loop {

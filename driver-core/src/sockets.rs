@@ -8,9 +8,10 @@ use socket2::{Domain, Protocol, Socket, Type};
 /// Connections that the operating system completes and keeps until they are taken.
 const BACKLOG: i32 = 1024;
 
-/// What a UDP socket should hold for us in each direction, in bytes: all that a few connections
-/// send at once. The operating system may give less.
-const UDP_BUFFER_BYTES: usize = 4 * 1024 * 1024;
+/// What a UDP socket should hold for us in each direction at least, in bytes: some milliseconds of a
+/// fast network. With much more, a fast sender fills all of it, and what is received has left the
+/// processor's cache before it is read.
+const UDP_BUFFER_BYTES: usize = 256 * 1024;
 
 /// A TCP socket that listens at `address` and does not block.
 pub(crate) fn listen_tcp(address: SocketAddr) -> io::Result<TcpListener> {
@@ -26,8 +27,13 @@ pub(crate) fn listen_tcp(address: SocketAddr) -> io::Result<TcpListener> {
 /// A UDP socket at `address` that does not block.
 pub(crate) fn bind_udp(address: SocketAddr) -> io::Result<UdpSocket> {
     let socket = socket(address, Type::DGRAM, Protocol::UDP)?;
-    let _ = socket.set_recv_buffer_size(UDP_BUFFER_BYTES);
-    let _ = socket.set_send_buffer_size(UDP_BUFFER_BYTES);
+    // The operating system may give less; where it gives more by itself, that stays.
+    if socket.recv_buffer_size().is_ok_and(|bytes| bytes < UDP_BUFFER_BYTES) {
+        let _ = socket.set_recv_buffer_size(UDP_BUFFER_BYTES);
+    }
+    if socket.send_buffer_size().is_ok_and(|bytes| bytes < UDP_BUFFER_BYTES) {
+        let _ = socket.set_send_buffer_size(UDP_BUFFER_BYTES);
+    }
     socket.bind(&address.into())?;
     Ok(socket.into())
 }
