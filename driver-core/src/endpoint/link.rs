@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use sanspeer_core::identity::PeerId;
 use sanspeer_core::node::{ArrivalId, ConnectionId};
@@ -113,12 +113,24 @@ pub(crate) struct Datagrams {
     events: Mutex<VecDeque<FromEndpoint>>,
 }
 
+/// Adds datagrams for one connection, which waits meanwhile.
+pub(crate) struct Pushing<'a>(MutexGuard<'a, VecDeque<FromEndpoint>>);
+
+impl Pushing<'_> {
+    /// Adds an event that may be lost.
+    pub(crate) fn push(&mut self, event: FromEndpoint) {
+        if self.0.len() < MAX_DATAGRAMS {
+            self.0.push_back(event);
+        }
+    }
+}
+
 impl Datagrams {
-    /// Adds events that may be lost, as the network might lose them.
-    pub(crate) fn push_datagrams(&self, events: impl Iterator<Item = FromEndpoint>) {
-        let mut waiting = lock(&self.events);
-        let room = MAX_DATAGRAMS.saturating_sub(waiting.len());
-        waiting.extend(events.take(room));
+    /// Adds an event that may be lost, as the network might lose it, and perhaps more.
+    pub(crate) fn push_some(&self, first: FromEndpoint) -> Pushing<'_> {
+        let mut pushing = Pushing(lock(&self.events));
+        pushing.push(first);
+        pushing
     }
 
     /// Adds an event that may not be lost: it answers the connection itself.

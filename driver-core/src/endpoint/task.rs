@@ -11,8 +11,7 @@ use sanspeer_core::address::Endpoint;
 use sanspeer_core::close::TransportFailure;
 use sanspeer_core::node::{ArrivalId, ConnectionId, DialFailure, Input, ListenFailure, ListenerId};
 use sanspeer_core::quic::{
-    ConnectError, EndpointEvent, FromEndpoint, IncomingId, QuicConnectionId, QuicEndpoint, QuicMux,
-    QuicTransmit,
+    ConnectError, EndpointEvent, IncomingId, QuicConnectionId, QuicEndpoint, QuicMux, QuicTransmit,
 };
 use sanspeer_core::time::Timestamp;
 
@@ -171,20 +170,34 @@ impl<R: Runtime> EndpointTask<R> {
         Ok(true)
     }
 
-    /// Hands datagrams to their connections, with one push and one wake-up for each connection.
+    /// Hands datagrams to their connections: those that came for one of them in a row with one push,
+    /// and all of a batch with one wake-up for each connection. An event is large, so it is moved as
+    /// rarely as can be.
     fn hand_over(&mut self) {
-        let mut events: Vec<(QuicConnectionId, FromEndpoint)> =
-            core::iter::from_fn(|| self.machine.poll_connection_event()).collect();
-        // Stable: each connection's stay in order.
-        events.sort_by_key(|(id, _)| *id);
-        let mut events = events.into_iter().peekable();
-        while let Some((id, first)) = events.next() {
-            let Some(route) = self.connections.get(&id) else { continue };
-            let rest = core::iter::from_fn(|| {
-                events.next_if(|(next, _)| *next == id).map(|(_, event)| event)
-            });
-            route.datagrams.push_datagrams(core::iter::once(first).chain(rest));
-            route.link.notify.notify();
+        // As many as sent something in one batch.
+        let mut woken: Vec<QuicConnectionId> = Vec::new();
+        let mut next = self.machine.poll_connection_event();
+        while let Some((id, first)) = next.take() {
+            let route = self.connections.get(&id);
+            let mut waiting = route.map(|route| route.datagrams.push_some(first));
+            // The rest of the row.
+            while let Some((other, event)) = self.machine.poll_connection_event() {
+                if other != id {
+                    next = Some((other, event));
+                    break;
+                }
+                if let Some(waiting) = &mut waiting {
+                    waiting.push(event);
+                }
+            }
+            if waiting.is_some() && !woken.contains(&id) {
+                woken.push(id);
+            }
+        }
+        for id in woken {
+            if let Some(route) = self.connections.get(&id) {
+                route.link.notify.notify();
+            }
         }
     }
 
