@@ -138,6 +138,7 @@ impl World {
             }
             ProtocolOutput::Penalty { .. } => self.penalties += 1,
             other @ (ProtocolOutput::Close { .. }
+            | ProtocolOutput::Verify { .. }
             | ProtocolOutput::Dial { .. }
             | ProtocolOutput::Protect { .. }
             | ProtocolOutput::Reply { .. }

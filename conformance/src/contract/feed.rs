@@ -120,6 +120,7 @@ impl Protocol for Feed {
             | ProtocolInput::OpenFailed { .. }
             | ProtocolInput::InboundStream { .. }
             | ProtocolInput::StreamFinished(_)
+            | ProtocolInput::Verified { .. }
             | ProtocolInput::DialFailed(_)
             | ProtocolInput::Timeout => {}
         }

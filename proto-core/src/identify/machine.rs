@@ -580,7 +580,9 @@ impl Protocol for Identify {
             }
             ProtocolInput::Timeout => self.time_out(now),
             // A message is shorter than the credit of a new stream, and nobody is dialled.
-            ProtocolInput::Credit { .. } | ProtocolInput::DialFailed(_) => {}
+            ProtocolInput::Credit { .. }
+            | ProtocolInput::Verified { .. }
+            | ProtocolInput::DialFailed(_) => {}
         }
     }
 

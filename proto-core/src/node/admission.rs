@@ -80,9 +80,8 @@ impl Node {
             | ToNode::Frame { .. }
             | ToNode::Sent { .. }
             | ToNode::StreamFinished(_)
-            | ToNode::StreamClosed { .. } => self.handle_stream_message(now, id, message),
-            // Nobody has asked for a signature.
-            ToNode::Verified { .. } => {}
+            | ToNode::StreamClosed { .. }
+            | ToNode::Verified { .. } => self.handle_stream_message(now, id, message),
             ToNode::Closed { reason, usage: _ } => self.handle_closed(id, reason),
         }
     }

@@ -114,6 +114,13 @@ pub enum ProtocolInput {
         /// Bytes, without length prefixes.
         bytes: u64,
     },
+    /// Answers [`ProtocolOutput::Verify`]. Not to come any more once its connection is closed.
+    Verified {
+        /// The request.
+        request: RequestId,
+        /// Whether the key is valid and its signature holds.
+        valid: bool,
+    },
     /// The remote finished writing; all its frames were handed over.
     StreamFinished(StreamRef),
     /// A stream is gone. The last of it.
@@ -168,6 +175,20 @@ pub enum ProtocolOutput {
         stream: StreamRef,
         /// The code, where the transport carries one.
         code: ResetCode,
+    },
+    /// Has a connection check a signature, on its own core. Answered by `Verified`, unless the
+    /// connection is closed before. The protocol bounds how many are under way.
+    Verify {
+        /// The request; the protocol never reuses one, for opening streams neither.
+        request: RequestId,
+        /// The connection.
+        connection: ConnectionId,
+        /// The public key, as protobuf.
+        public_key: Bytes,
+        /// What was signed.
+        message: Bytes,
+        /// The signature.
+        signature: Bytes,
     },
     /// Ends every connection of a peer.
     Close {

@@ -44,12 +44,22 @@ pub enum AddProtocolError {
     ProtocolTaken(ProtocolId),
 }
 
-/// A stream that was asked for.
+/// What a request asks of a connection.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    /// A stream.
+    Stream,
+    /// Whether a signature holds.
+    Verification,
+}
+
+/// A stream, or the check of a signature, that was asked for.
 struct Request {
     owner: Owner,
     /// What the protocol calls it.
     name: RequestId,
     peer: PeerId,
+    asked: Asked,
 }
 
 /// The protocols, and what is theirs.
@@ -62,8 +72,8 @@ pub(super) struct Protocols {
     table: ProtocolTable,
     /// Open streams. Bounded by the streams that connections may have.
     streams: BTreeMap<StreamRef, Owner>,
-    /// Streams that were asked for, under names of Node's, since two protocols may use the same.
-    /// Each is answered by its connection, whose end answers all.
+    /// Streams and checks of signatures that were asked for, under names of Node's, since two
+    /// protocols may use the same. Each is answered by its connection, whose end answers all.
     requests: BTreeMap<(ConnectionId, RequestId), Request>,
     next_request: u64,
     /// What protocols are to be told: a few for each input, and for the streams that it ends.
@@ -148,6 +158,14 @@ impl Protocols {
         owned
     }
 
+    /// Gives a request a name of Node's.
+    fn register_request(&mut self, connection: ConnectionId, request: Request) -> RequestId {
+        let name = RequestId(self.next_request);
+        self.next_request = self.next_request.saturating_add(1);
+        self.requests.insert((connection, name), request);
+        name
+    }
+
     /// What connections are told. Cloning shares it.
     pub(super) fn table(&self) -> ProtocolTable {
         self.table.clone()
@@ -180,7 +198,11 @@ impl Protocols {
     /// now and then, which is no use of it.
     pub(super) fn uses(&self, connection: ConnectionId) -> bool {
         let streams = self.streams.range(streams_of(connection)).map(|(_, owner)| *owner);
-        let requests = self.requests.range(requests_of(connection)).map(|(_, open)| open.owner);
+        let requests = self
+            .requests
+            .range(requests_of(connection))
+            .filter(|(_, request)| request.asked == Asked::Stream)
+            .map(|(_, request)| request.owner);
         streams.chain(requests).any(|owner| owner != Owner::Identify)
     }
 
@@ -239,7 +261,9 @@ impl Protocols {
         let requests: Vec<_> =
             self.requests.range(requests_of(connection)).map(|(key, _)| *key).collect();
         for key in requests {
-            if let Some(Request { owner, name, peer }) = self.requests.remove(&key) {
+            if let Some(Request { owner, name, peer, asked: Asked::Stream }) =
+                self.requests.remove(&key)
+            {
                 let failure = OpenFailure::NotOpen;
                 self.tell(owner, ProtocolInput::OpenFailed { request: name, peer, failure });
             }
@@ -268,7 +292,8 @@ impl Node {
         let at = |stream| StreamRef { connection, stream };
         match message {
             ToNode::StreamOpened { request, stream, protocol } => {
-                let (request, stream) = (self.take_request(connection, request), at(stream));
+                let request = self.take_request(connection, request, Asked::Stream);
+                let stream = at(stream);
                 let Some(Request { owner, name, .. }) = request else { return };
                 let request = name;
                 if self.protocols.streams.contains_key(&stream) {
@@ -281,11 +306,16 @@ impl Node {
                     .tell(owner, ProtocolInput::StreamOpened { request, peer, stream, protocol });
             }
             ToNode::OpenFailed { request, failure } => {
-                let request = self.take_request(connection, request);
+                let request = self.take_request(connection, request, Asked::Stream);
                 let Some(Request { owner, name, .. }) = request else { return };
                 let request = name;
                 self.protocols.tell(owner, ProtocolInput::OpenFailed { request, peer, failure });
                 self.watch_use(now, connection);
+            }
+            ToNode::Verified { request, valid } => {
+                let request = self.take_request(connection, request, Asked::Verification);
+                let Some(Request { owner, name, .. }) = request else { return };
+                self.protocols.tell(owner, ProtocolInput::Verified { request: name, valid });
             }
             ToNode::InboundStream { stream, protocol } => {
                 let owner = self.protocols.takers.get(&protocol).copied();
@@ -325,13 +355,19 @@ impl Node {
             | ToNode::LeaseRequest { .. }
             | ToNode::LeaseReturn { .. }
             | ToNode::Usage(_)
-            | ToNode::Verified { .. }
             | ToNode::Closed { .. } => {}
         }
     }
 
-    fn take_request(&mut self, connection: ConnectionId, request: RequestId) -> Option<Request> {
-        self.protocols.requests.remove(&(connection, request))
+    fn take_request(
+        &mut self,
+        connection: ConnectionId,
+        request: RequestId,
+        asked: Asked,
+    ) -> Option<Request> {
+        let key = (connection, request);
+        self.protocols.requests.get(&key).filter(|request| request.asked == asked)?;
+        self.protocols.requests.remove(&key)
     }
 
     fn tell_owner(&mut self, stream: StreamRef, input: ProtocolInput) {
@@ -367,7 +403,7 @@ impl Node {
     fn apply(&mut self, now: Timestamp, owner: Owner, output: ProtocolOutput) {
         match output {
             ProtocolOutput::Open { request, peer, connection, protocols, max_frame_bytes } => {
-                let open = Request { owner, name: request, peer };
+                let open = Request { owner, name: request, peer, asked: Asked::Stream };
                 self.open_stream(now, open, connection, protocols, max_frame_bytes);
             }
             ProtocolOutput::Send { stream, frame } => {
@@ -376,6 +412,16 @@ impl Node {
             ProtocolOutput::Finish(stream) => self.tell_stream(owner, stream, ToConnection::Finish),
             ProtocolOutput::Reset { stream, code } => {
                 self.tell_stream(owner, stream, |stream| ToConnection::Reset { stream, code });
+            }
+            ProtocolOutput::Verify { request, connection, public_key, message, signature } => {
+                let Some(known) = self.connections.open(connection) else { return };
+                let asked = Asked::Verification;
+                let named = Request { owner, name: request, peer: known.peer, asked };
+                let request = self.protocols.register_request(connection, named);
+                self.tell_connection(
+                    connection,
+                    ToConnection::Verify { request, public_key, message, signature },
+                );
             }
             ProtocolOutput::Close { peer, reason } => self.close_peer(&peer, &reason),
             ProtocolOutput::Dial { peer, addresses } => {
@@ -417,14 +463,12 @@ impl Node {
             None => self.connections.usable(&open.peer),
         };
         let Some(connection) = usable else {
-            let Request { owner, name, peer } = open;
+            let Request { owner, name, peer, .. } = open;
             let failure = OpenFailure::NotOpen;
             let failed = ProtocolInput::OpenFailed { request: name, peer, failure };
             return self.protocols.tell(owner, failed);
         };
-        let request = RequestId(self.protocols.next_request);
-        self.protocols.next_request = self.protocols.next_request.saturating_add(1);
-        self.protocols.requests.insert((connection, request), open);
+        let request = self.protocols.register_request(connection, open);
         self.tell_connection(
             connection,
             ToConnection::Open { request, protocols, max_frame_bytes },

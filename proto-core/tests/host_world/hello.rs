@@ -175,6 +175,7 @@ impl Protocol for Hello {
                 self.tell(&format!("stream closed: {end}"));
             }
             ProtocolInput::DialFailed(_) => self.tell("dial failed"),
+            ProtocolInput::Verified { .. } => self.tell("verified"),
             ProtocolInput::Command { id, command } => {
                 let text = String::from_utf8_lossy(&command).into_owned();
                 self.command(now, id, &text);
