@@ -132,6 +132,10 @@ pub enum DeadlineReason {
     DialNext,
     /// Node looks whether enough peers are connected.
     Replenish,
+    /// Gossip looks after its meshes.
+    Heartbeat,
+    /// The application must have given its verdict on a message by then.
+    Verdict,
 }
 
 impl core::fmt::Display for DeadlineReason {
@@ -155,6 +159,8 @@ impl core::fmt::Display for DeadlineReason {
             DeadlineReason::DialAttempt => "dial",
             DeadlineReason::DialNext => "next address to dial",
             DeadlineReason::Replenish => "look at how many are connected",
+            DeadlineReason::Heartbeat => "heartbeat",
+            DeadlineReason::Verdict => "verdict",
         })
     }
 }
