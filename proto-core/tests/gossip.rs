@@ -349,7 +349,7 @@ fn gossip_tells_of_messages_and_they_come_when_asked_for() {
         ..Default::default()
     };
     let (node, t, puppets) = node_with(&mut world, GossipConfig { mesh, ..config() }, 6);
-    world.run_for(millis(60));
+    world.run_for(millis(1_060));
     let inside = world.mesh(node, &t);
     assert_eq!(inside.len(), 2);
     let outside: Vec<_> = puppets.iter().copied().filter(|p| !inside.contains(p)).collect();

@@ -40,7 +40,7 @@ impl Gossip {
         let bad: Vec<PeerKey> =
             self.mesh_of(topic).into_iter().filter(|key| self.score_of(*key) < 0.0).collect();
         bad.into_iter().for_each(|key| self.prune(now, topic, key, false));
-        if self.mesh_len(topic) < params.degree_low {
+        if self.mesh_len(topic) < params.degree_low && !self.is_settling(now, topic) {
             self.fill_mesh(now, topic, params.degree, |_, _| true);
         }
         if self.mesh_len(topic) > params.degree_high {
@@ -61,7 +61,7 @@ impl Gossip {
         self.peers.get(key).is_some_and(|peer| peer.is_outbound())
     }
 
-    fn outbound_in_mesh(&self, topic: &Topic) -> usize {
+    pub(super) fn outbound_in_mesh(&self, topic: &Topic) -> usize {
         self.mesh_of(topic).into_iter().filter(|key| self.is_outbound(*key)).count()
     }
 

@@ -77,19 +77,38 @@ impl Gossip {
         candidates.into_iter().for_each(|key| self.graft(now, topic, key));
     }
 
-    /// A peer is in a topic of ours, and can be spoken to: grafts it, if the mesh is small. Only up
-    /// to half of D: peers that see each other come do the same, and what is still missing is made
-    /// up for at the heartbeat.
+    /// So many peers are grafted as they come; the rest is made up for at a heartbeat. Peers that
+    /// meet at the same time do the same with each other, so that each has about D in the end.
+    fn grafted_at_once(params: MeshParams) -> usize {
+        params.degree.div_ceil(2).min(params.degree_low)
+    }
+
+    /// A peer is in a topic of ours, and can be spoken to: grafts it, if the mesh is small. Room is
+    /// kept for peers that we dialled.
     pub(super) fn graft_if_wanted(&mut self, now: Timestamp, topic: &Topic, key: PeerKey) {
-        let params = self.mesh_params(topic);
-        let enough = params.degree.div_ceil(2).min(params.degree_low);
-        if !self.topics.is_joined(topic) || self.mesh_len(topic) >= enough {
+        if !self.topics.is_joined(topic) {
             return;
         }
-        let graftable = self.peers.get(key).is_some_and(|peer| self.is_graftable(now, topic, peer));
-        if graftable && self.score_of(key) >= 0.0 {
+        let params = self.mesh_params(topic);
+        let Some(peer) = self.peers.get(key) else { return };
+        let (enough, len) = (Self::grafted_at_once(params), self.mesh_len(topic));
+        let kept = match peer.is_outbound() {
+            true => 0,
+            false => params.degree_outbound.saturating_sub(self.outbound_in_mesh(topic)),
+        };
+        let room = len.saturating_add(kept) < enough || len == 0;
+        if room && self.is_graftable(now, topic, peer) && self.score_of(key) >= 0.0 {
             self.graft(now, topic, key);
         }
+    }
+
+    /// Whether the mesh has some peers, and others are about to join it, because we have met of
+    /// late.
+    pub(super) fn is_settling(&self, now: Timestamp, topic: &Topic) -> bool {
+        let enough = Self::grafted_at_once(self.mesh_params(topic));
+        let Some(state) = self.topics.get(topic) else { return false };
+        self.mesh_len(topic) >= enough
+            && now.saturating_since(state.grafted_at) < self.config.heartbeat_interval / 2
     }
 
     /// Takes a peer into the mesh and tells it.
@@ -101,12 +120,11 @@ impl Gossip {
 
     fn add_to_mesh(&mut self, now: Timestamp, topic: &Topic, key: PeerKey) -> bool {
         let Some(peer) = self.peers.id(key) else { return false };
-        let Some(mesh) = self.topics.get_mut(topic).and_then(|state| state.mesh.as_mut()) else {
-            return false;
-        };
-        if !mesh.insert(key) {
+        let Some(state) = self.topics.get_mut(topic) else { return false };
+        if !state.mesh.as_mut().is_some_and(|mesh| mesh.insert(key)) {
             return false;
         }
+        state.grafted_at = now;
         self.scores.graft(now, &peer, topic);
         self.events.push_back(GossipEvent::Grafted { peer, topic: topic.clone() });
         true

@@ -13,6 +13,8 @@ pub(super) struct TopicState {
     pub(super) subscribers: BTreeSet<PeerKey>,
     /// Our mesh, if we are in it. Some of `subscribers`.
     pub(super) mesh: Option<BTreeSet<PeerKey>>,
+    /// When a peer came into it last.
+    pub(super) grafted_at: Timestamp,
     /// Whom we published to, if we are not in it and did so of late.
     pub(super) fanout: Option<Fanout>,
 }
