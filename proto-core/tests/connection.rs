@@ -227,6 +227,18 @@ fn finishing_after_the_end_loses_nothing_that_was_received() {
 }
 
 #[test]
+fn a_connection_that_was_quiet_for_long_still_says_goodbye() {
+    let mut pair = Pair::established(13);
+    // No timer of its own was handled meanwhile, and one is late when it is closed.
+    pair.now = pair.now.saturating_add(Duration::from_secs(20));
+    pair.dialer.connection.close(pair.now, CloseReason::Requested);
+    pair.dialer.connection.handle_timeout(pair.now);
+    pair.run();
+    assert_eq!(pair.dialer.closed(), Some(&CloseReason::Requested));
+    assert_eq!(pair.listener.closed(), Some(&CloseReason::RemoteGoodbye { code: 0 }));
+}
+
+#[test]
 fn the_reset_of_the_last_stream_behind_a_goodbye_is_told() {
     let mut pair = Pair::established(12);
     let (ours, theirs) = pair.open_echo();

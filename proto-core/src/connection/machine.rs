@@ -337,10 +337,12 @@ impl Connection {
 
     /// Ends the connection: says goodbye, flushes what is queued, and closes.
     pub fn close(&mut self, now: Timestamp, reason: CloseReason) {
-        self.clock.advance(now);
+        let now = self.clock.advance(now);
         if !self.is_closed() {
             self.admission = Admission::Closing;
         }
+        // The time that it has for its goodbye begins now, not when it was last heard of.
+        self.transport.mux().handle_timeout(now);
         self.transport.mux().close(reason);
     }
 
