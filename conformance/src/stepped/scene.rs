@@ -216,18 +216,21 @@ impl Role {
             self.connections.insert(connected.connection, *peer);
         }
         let of = |stream: &StreamRef| self.connections.get(&stream.connection).copied();
-        let about = match &event {
-            AppEvent::Node(event) => peer_of(event),
-            AppEvent::Opened { stream, .. }
-            | AppEvent::OpenFailed { stream, .. }
-            | AppEvent::Stopped { stream, .. }
-            | AppEvent::Ended { stream, .. } => of(stream),
-            AppEvent::Answer { .. } => None,
+        let (about, text) = match &event {
+            AppEvent::Node(event) => (peer_of(event), format!("{event:?}")),
+            // Numbers of streams are left out: a ping may have taken one before or after.
+            AppEvent::Opened { stream, protocol } => (of(stream), format!("opened {protocol}")),
+            AppEvent::OpenFailed { stream, failure } => {
+                (of(stream), format!("not opened: {failure}"))
+            }
+            AppEvent::Stopped { stream, code } => (of(stream), format!("stopped with {code}")),
+            AppEvent::Ended { stream, end } => (of(stream), format!("a stream ended: {end}")),
+            AppEvent::Answer { .. } => (None, format!("{event:?}")),
             // It is told with its peer when it is taken.
             AppEvent::Inbound => return self.unclaimed.push(event),
             AppEvent::Readable(_) | AppEvent::Writable(_) | AppEvent::Finished(_) => return,
         };
-        self.told.push((about, format!("{event:?}")));
+        self.told.push((about, text));
         self.unclaimed.push(event);
     }
 }

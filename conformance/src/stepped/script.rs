@@ -194,12 +194,13 @@ fn be_late(scene: &mut Scene) {
 }
 
 fn part(scene: &mut Scene) {
-    for who in ALICE..=DAVE {
-        scene.ask(who, Command::Shutdown);
-    }
     let (alice, bob, dave) = (scene.peer(ALICE), scene.peer(BOB), scene.peer(DAVE));
-    scene.expect_node(BOB, gone(alice));
-    scene.expect_node(DAVE, gone(alice));
+    scene.ask(ALICE, Command::Shutdown);
     scene.expect_node(ALICE, gone(bob));
     scene.expect_node(ALICE, gone(dave));
+    scene.expect_node(BOB, gone(alice));
+    scene.expect_node(DAVE, gone(alice));
+    for who in BOB..=DAVE {
+        scene.ask(who, Command::Shutdown);
+    }
 }
