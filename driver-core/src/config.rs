@@ -4,6 +4,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 
 use sanspeer_core::connection::ConnectionConfig;
+use sanspeer_core::gossip::{Gossip, GossipConfig};
 pub use sanspeer_core::host::SecurityProtocol;
 use sanspeer_core::identity::Identity;
 use sanspeer_core::node::{AddProtocolError, Node, NodeConfig, Protocol};
@@ -22,6 +23,8 @@ pub struct Config {
     pub seed: Option<Seed>,
     /// Numbers of Node.
     pub node: NodeConfig,
+    /// Numbers of gossip, if the node gossips.
+    pub gossip: Option<GossipConfig>,
     /// Protocols of the application's that run inside Node.
     pub protocols: Vec<Box<dyn Protocol>>,
     /// Numbers of each connection.
@@ -44,6 +47,7 @@ impl Config {
             identity,
             seed: None,
             node: NodeConfig::default(),
+            gossip: None,
             protocols: Vec::new(),
             connection: ConnectionConfig::default(),
             quic: QuicConfig::default(),
@@ -71,6 +75,22 @@ pub fn make_node(
     let mut node = Node::new(config, identity, seed.derive("node", 0), now);
     protocols.into_iter().try_for_each(|protocol| node.add_protocol(protocol))?;
     Ok(node)
+}
+
+/// Lets a Node gossip that [`make_node`] has made, with the same identity and seed.
+///
+/// # Errors
+///
+/// When the numbers do not fit together, or an application's protocol has taken gossip's name or one
+/// of its protocol ids.
+pub fn add_gossip(
+    node: &mut Node,
+    config: GossipConfig,
+    identity: Identity,
+    seed: &Seed,
+) -> Result<(), StartError> {
+    let gossip = Gossip::new(config, identity, &seed.derive("node", 0));
+    node.add_gossip(gossip.map_err(StartError::Gossip)?).map_err(StartError::Protocol)
 }
 
 /// A seed of the operating system's.

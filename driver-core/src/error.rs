@@ -2,6 +2,7 @@
 
 use std::io;
 
+use sanspeer_core::gossip::GossipConfigError;
 use sanspeer_core::identity::IdentityError;
 use sanspeer_core::mailbox::OpenFailure;
 use sanspeer_core::node::{AddProtocolError, CommandError};
@@ -15,6 +16,8 @@ pub enum StartError {
     Randomness(io::Error),
     /// A protocol of the application's does not fit among the others.
     Protocol(AddProtocolError),
+    /// The numbers of gossip do not fit together.
+    Gossip(GossipConfigError),
 }
 
 /// Why a request failed.
@@ -47,6 +50,7 @@ impl core::fmt::Display for StartError {
             StartError::Identity(error) => write!(f, "{error}"),
             StartError::Randomness(error) => write!(f, "no randomness: {error}"),
             StartError::Protocol(error) => write!(f, "{error}"),
+            StartError::Gossip(error) => write!(f, "{error}"),
         }
     }
 }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll, Waker};
 
 use futures_core::Stream;
+use sanspeer_core::gossip::GossipEvent;
 use sanspeer_core::node::NodeEvent;
 
 use crate::sync::lock;
@@ -24,7 +25,8 @@ pub enum Event {
     Missed(u64),
 }
 
-/// The events from the moment of subscription on. Node waits for no subscriber.
+/// The events from the moment of subscription on, without the messages of topics, which
+/// [`crate::Subscription`] has. Node waits for no subscriber.
 pub struct Events {
     queue: Arc<Mutex<Queue>>,
 }
@@ -136,6 +138,9 @@ impl Subscribers {
 
 impl Listener for Mutex<Queue> {
     fn hear(&self, event: &NodeEvent) {
+        if let NodeEvent::Gossip(GossipEvent::Message { .. }) = event {
+            return;
+        }
         let waker = {
             let mut queue = lock(self);
             if queue.events.len() >= MAX_WAITING_EVENTS {

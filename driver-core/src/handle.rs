@@ -13,12 +13,13 @@ use sanspeer_core::time::Timestamp;
 use sanspeer_core::tls::TlsIdentity;
 
 use crate::acceptor::{Acceptor, Acceptors};
-use crate::config::{Config, make_node, random_seed};
+use crate::config::{Config, add_gossip, make_node, random_seed};
 use crate::connection::link::Link;
 use crate::control::inbox::{Inbox, Reply, Reports, Request};
 use crate::control::task::ControlTask;
 use crate::error::{OpenStreamError, RequestError, StartError};
-use crate::events::{Events, Subscribers};
+use crate::events::{Events, Listener, Subscribers};
+use crate::gossip::Subscriptions;
 use crate::log::NodeLog;
 use crate::routes::Routes;
 use crate::runtime::Runtime;
@@ -38,6 +39,7 @@ pub(crate) struct Core {
     pub(crate) routes: Arc<Routes>,
     pub(crate) acceptors: Arc<Acceptors>,
     pub(crate) subscribers: Arc<Subscribers>,
+    pub(crate) subscriptions: Arc<Subscriptions>,
     /// The runtime's clock.
     now: Box<dyn Fn() -> Timestamp + Send + Sync>,
 }
@@ -75,8 +77,15 @@ pub fn start<R: Runtime>(runtime: R, config: Config) -> Result<Handle, StartErro
     let (routes, subscribers) = (Arc::<Routes>::default(), Arc::<Subscribers>::default());
     let peer_id = config.identity.peer_id();
     let now = shared.runtime.now();
-    let node = make_node(config.node, config.identity, &seed, config.protocols, now)
+    let identity = config.identity.clone();
+    let mut node = make_node(config.node, identity, &seed, config.protocols, now)
         .map_err(StartError::Protocol)?;
+    if let Some(gossip) = config.gossip {
+        add_gossip(&mut node, gossip, config.identity, &seed)?;
+    }
+    let subscriptions = Arc::<Subscriptions>::default();
+    let listener: Arc<dyn Listener> = Arc::<Subscriptions>::clone(&subscriptions);
+    subscribers.add(&listener);
     let clock = shared.runtime.clone();
     let handle = Handle {
         core: Arc::new(Core {
@@ -85,12 +94,21 @@ pub fn start<R: Runtime>(runtime: R, config: Config) -> Result<Handle, StartErro
             routes: Arc::clone(&routes),
             acceptors: Arc::clone(&shared.acceptors),
             subscribers: Arc::clone(&subscribers),
+            subscriptions: Arc::clone(&subscriptions),
             now: Box::new(move || clock.now()),
         }),
     };
     let runtime = shared.runtime.clone();
     let log = config.log.map(|writer| NodeLog::new(writer, now));
-    runtime.spawn(ControlTask::new(node, shared, routes, subscribers, config.quic, log));
+    runtime.spawn(ControlTask::new(
+        node,
+        shared,
+        routes,
+        subscribers,
+        subscriptions,
+        config.quic,
+        log,
+    ));
     Ok(handle)
 }
 
@@ -280,7 +298,7 @@ impl Handle {
 }
 
 /// Node answers each command in its own way, which a debug build checks.
-fn unexpected(answer: &Answer) -> RequestError {
+pub(crate) fn unexpected(answer: &impl core::fmt::Debug) -> RequestError {
     debug_assert!(false, "{answer:?}");
     RequestError::Failed(CommandError::Unknown)
 }

@@ -11,7 +11,7 @@
 //! - `connection`: a task and a lock for each connection;
 //! - `control`: the task that owns [`sanspeer_core::node::Node`], and `routes`, the preferred
 //!   connection of each peer; [`log`]: what it was told, to be replayed;
-//! - [`handle`], [`acceptor`], [`stream`] and [`events`]: what an application holds;
+//! - [`handle`], [`acceptor`], [`stream`], [`events`] and [`gossip`]: what an application holds;
 //! - [`network`]: the same without waiting, as [`sanspeer_core::application::Network`];
 //! - [`config`], [`error`]: what a node starts with, and what can go wrong.
 //!
@@ -26,6 +26,7 @@ mod endpoint;
 pub mod error;
 pub mod events;
 mod failure;
+pub mod gossip;
 pub mod handle;
 pub mod log;
 pub mod memory;
@@ -45,6 +46,7 @@ pub use acceptor::Acceptor;
 pub use config::{Config, SecurityProtocol};
 pub use error::{OpenStreamError, RequestError, StartError};
 pub use events::{Event, Events};
+pub use gossip::{Delivery, ReceivedMessage, Subscription};
 pub use handle::{Addresses, Handle, start};
 pub use multiaddr::Multiaddr;
 pub use network::PolledHandle;

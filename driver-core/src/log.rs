@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 const MAX_RECORD_BYTES: usize = 64 * 1024 * 1024;
 
 /// One record of a log.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum LogRecord {
     /// Node was made. The first record.
     Start {

@@ -1,5 +1,6 @@
 //! What happens, as messages that begin with `P2P:`.
 
+use sanspeer_core::gossip::GossipEvent;
 use sanspeer_core::node::NodeEvent;
 use sanspeer_tokio::{Event, Events};
 
@@ -52,8 +53,25 @@ fn log_one(event: &NodeEvent) {
         NodeEvent::Penalty { peer, protocol, reason, points } => {
             tracing::warn!("P2P: {protocol}: {peer} did wrong ({points} points): {reason}");
         }
+        NodeEvent::Gossip(event) => log_gossip(event),
         NodeEvent::Protocol { name, event } => {
             tracing::debug!("P2P: {name}: event of {} bytes", event.len());
         }
+    }
+}
+
+/// Messages are for those who subscribe, and there may be many.
+fn log_gossip(event: &GossipEvent) {
+    match event {
+        GossipEvent::Message { .. } => {}
+        GossipEvent::SlowPeer { peer, lost } => {
+            tracing::warn!("P2P: {peer} is slow and lost messages: {lost:?}");
+        }
+        GossipEvent::Subscribed { .. }
+        | GossipEvent::Unsubscribed { .. }
+        | GossipEvent::PeerSpeaks { .. }
+        | GossipEvent::NotSupported { .. }
+        | GossipEvent::Grafted { .. }
+        | GossipEvent::Pruned { .. } => tracing::debug!("P2P: gossip: {event:?}"),
     }
 }

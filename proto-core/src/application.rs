@@ -72,7 +72,7 @@ pub struct InboundStream {
 }
 
 /// What an application is told. Events of one peer and of one stream are in order.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum AppEvent {
     /// Answers a request.
     Answer {

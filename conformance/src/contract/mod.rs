@@ -10,6 +10,7 @@
 //! - [`closing`]: in which order things end, and who is turned away;
 //! - [`lifecycle`]: many connections, the end of a node, and what it leaves behind;
 //! - [`names`]: names in addresses;
+//! - [`gossip`]: topics and their messages;
 //! - [`application`]: the trait that is neither async nor blocking;
 //! - [`sockets`]: the runtime's own sockets and timers;
 //! - [`counting`]: a runtime that knows how many of its tasks run;
@@ -29,6 +30,7 @@ pub mod counting;
 pub mod endurance;
 pub mod failures;
 pub mod feed;
+pub mod gossip;
 pub mod lifecycle;
 pub mod names;
 pub mod scenario;
@@ -83,6 +85,11 @@ macro_rules! contract {
                 a_long_answer_about_dnsaddr_comes_over_tcp,
                 a_name_of_nothing_is_said,
                 a_host_name_is_dialled_over_both_transports;
+            gossip: messages_arrive_once_over_tcp,
+                messages_arrive_once_over_quic,
+                a_message_goes_on_when_it_is_accepted,
+                a_topic_is_left_with_its_last_subscription,
+                a_node_that_does_not_gossip_says_so;
             application: a_handle_is_a_network_that_never_waits;
             sockets: a_timer_is_due_and_can_be_set_again,
                 a_stream_moves_what_there_is_room_for,

@@ -105,6 +105,7 @@ fn line_of(event: NodeEvent) -> Option<EventLine> {
         | NodeEvent::AddressGone { .. }
         | NodeEvent::ListenerFailed { .. }
         | NodeEvent::Penalty { .. }
+        | NodeEvent::Gossip(_)
         | NodeEvent::Protocol { .. } => return None,
     })
 }

@@ -250,6 +250,7 @@ fn peer_of(event: &NodeEvent) -> Option<PeerId> {
         | NodeEvent::Listening { .. }
         | NodeEvent::AddressGone { .. }
         | NodeEvent::ListenerFailed { .. }
+        | NodeEvent::Gossip(_)
         | NodeEvent::Protocol { .. } => None,
     }
 }

@@ -107,6 +107,7 @@ impl<R: Runtime> ControlTask<R> {
             | NodeEvent::AddressGone { .. }
             | NodeEvent::ListenerFailed { .. }
             | NodeEvent::Penalty { .. }
+            | NodeEvent::Gossip(_)
             | NodeEvent::Protocol { .. } => {}
         }
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_channel::oneshot;
+use sanspeer_core::gossip::{GossipCommand, GossipReply};
 use sanspeer_core::mailbox::{ToConnection, ToNode};
 use sanspeer_core::node::{
     Answer, ArrivalId, Command, CommandId, ConnectionId, Input, ListenerId, Node,
@@ -20,6 +21,7 @@ use super::wildcards::Wildcards;
 use crate::connection::link::Link;
 use crate::endpoint::{EndpointId, EndpointLink};
 use crate::events::Subscribers;
+use crate::gossip::Subscriptions;
 use crate::log::NodeLog;
 use crate::routes::Routes;
 use crate::runtime::{Runtime, Timer};
@@ -44,6 +46,7 @@ pub(crate) struct ControlTask<R: Runtime> {
     pub(super) shared: Arc<Shared<R>>,
     pub(super) routes: Arc<Routes>,
     pub(super) subscribers: Arc<Subscribers>,
+    subscriptions: Arc<Subscriptions>,
     pub(super) quic: QuicConfig,
     log: Option<NodeLog>,
     /// Bounded by the connection limits, and connections that are not quite over.
@@ -110,6 +113,7 @@ impl<R: Runtime> ControlTask<R> {
         shared: Arc<Shared<R>>,
         routes: Arc<Routes>,
         subscribers: Arc<Subscribers>,
+        subscriptions: Arc<Subscriptions>,
         quic: QuicConfig,
         log: Option<NodeLog>,
     ) -> Self {
@@ -118,6 +122,7 @@ impl<R: Runtime> ControlTask<R> {
             shared,
             routes,
             subscribers,
+            subscriptions,
             quic,
             log,
             connections: BTreeMap::new(),
@@ -223,6 +228,12 @@ impl<R: Runtime> ControlTask<R> {
         }
         if is_shutdown {
             self.shutdown = Some(id);
+        }
+        if let Command::Gossip(GossipCommand::Unsubscribe(topic)) = &request.command
+            && self.subscriptions.has(topic)
+        {
+            // Somebody has subscribed since the last subscription was dropped.
+            return request.reply.send(Answer::Gossip(GossipReply::Done(false)));
         }
         self.replies.insert(id, request.reply);
         self.feed(Input::Command { id, command: request.command });

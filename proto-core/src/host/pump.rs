@@ -230,6 +230,7 @@ impl Host {
             | NodeEvent::AddressGone { .. }
             | NodeEvent::ListenerFailed { .. }
             | NodeEvent::Penalty { .. }
+            | NodeEvent::Gossip(_)
             | NodeEvent::Protocol { .. } => {}
         }
     }

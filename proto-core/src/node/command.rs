@@ -11,10 +11,11 @@ use super::event::Connected;
 use super::ids::{ConnectionId, ListenerId};
 use super::input::{DialFailure, ListenFailure};
 use crate::close::CloseReason;
+use crate::gossip::{GossipCommand, GossipReply};
 use crate::protocol::ProtocolId;
 
 /// What an application can ask. Each is answered once.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Command {
     /// Listens on an address. Answered by [`Answer::Listening`] once it is ready.
     Listen(Multiaddr),
@@ -63,6 +64,9 @@ pub enum Command {
         /// What it says.
         command: Bytes,
     },
+    /// A command of gossip. Answered by [`Answer::Gossip`], or [`CommandError::Unknown`] by a node
+    /// that does not gossip.
+    Gossip(GossipCommand),
     /// Closes every listener and connection. Answered when all are over; no other command is
     /// taken from then on.
     Shutdown,
@@ -78,7 +82,7 @@ pub enum Command {
 }
 
 /// What a command led to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Answer {
     /// It was done.
     Done,
@@ -107,6 +111,8 @@ pub enum Answer {
     },
     /// A protocol's reply, in its own encoding.
     Protocol(Bytes),
+    /// Gossip's reply.
+    Gossip(GossipReply),
     /// It could not be done.
     Failed(CommandError),
 }

@@ -10,6 +10,7 @@ use super::protocols::Owner;
 use crate::close::CloseReason;
 use crate::mailbox::ToConnection;
 use crate::peer_store::Source;
+use crate::time::Timestamp;
 
 /// What a command waits for.
 pub(super) enum Pending {
@@ -27,7 +28,7 @@ pub(super) enum Pending {
 
 impl Node {
     /// Takes a command. Nothing happens if one with its id waits for its answer.
-    pub(super) fn handle_command(&mut self, id: CommandId, command: Command) {
+    pub(super) fn handle_command(&mut self, now: Timestamp, id: CommandId, command: Command) {
         if self.commands.contains_key(&id) {
             return;
         }
@@ -88,6 +89,13 @@ impl Node {
                 }
                 None => self.answer(id, Answer::Failed(CommandError::Unknown)),
             },
+            Command::Gossip(command) => {
+                let answer = match &mut self.protocols.gossip {
+                    Some(gossip) => Answer::Gossip(gossip.run(now, command)),
+                    None => Answer::Failed(CommandError::Unknown),
+                };
+                self.answer(id, answer);
+            }
             Command::Shutdown => self.shut_down(id),
         }
     }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::ids::{ConnectionId, ListenerId};
 use super::input::ListenFailure;
 use crate::close::{CloseReason, RefuseReason};
+use crate::gossip::GossipEvent;
 use crate::identify::PeerInfo;
 use crate::mux::Role;
 
@@ -117,6 +118,8 @@ pub enum NodeEvent {
         /// How bad it was.
         points: u32,
     },
+    /// Gossip says something: a message, or what became of a peer in a topic.
+    Gossip(GossipEvent),
     /// A protocol says something, in its own encoding.
     Protocol {
         /// The protocol's name.

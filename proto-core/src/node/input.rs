@@ -10,7 +10,7 @@ use crate::close::TransportFailure;
 use crate::mailbox::ToNode;
 
 /// What Node is told. A message for something that is gone changes nothing.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Input {
     /// A listener is ready, or has one more address (a wildcard has one for each interface).
     Listening {

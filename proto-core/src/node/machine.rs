@@ -18,6 +18,7 @@ use super::output::Output;
 use super::protect::Protection;
 use super::protocol::Protocol;
 use super::protocols::{AddProtocolError, Protocols};
+use crate::gossip::Gossip;
 use crate::identify::Identify;
 use crate::identity::Identity;
 use crate::mailbox::ToConnection;
@@ -94,6 +95,17 @@ impl Node {
         Ok(())
     }
 
+    /// Lets it gossip, before the first input. [`super::Command::Gossip`] is refused by a node that
+    /// does not.
+    pub fn add_gossip(&mut self, gossip: Gossip) -> Result<(), AddProtocolError> {
+        if self.started {
+            return Err(AddProtocolError::Started);
+        }
+        self.protocols.add_gossip(gossip)?;
+        self.announce_protocols();
+        Ok(())
+    }
+
     /// Who we are.
     pub fn peer_id(&self) -> PeerId {
         self.identity.peer_id()
@@ -122,9 +134,12 @@ impl Node {
             Input::Connection { connection, message } => {
                 self.handle_connection(now, connection, message);
             }
-            Input::Command { id, command } => self.handle_command(id, command),
+            Input::Command { id, command } => self.handle_command(now, id, command),
             Input::UnixTime { seconds } => {
                 self.protocols.identify.set_unix_time(now, seconds);
+                if let Some(gossip) = &mut self.protocols.gossip {
+                    gossip.set_unix_time(now, seconds);
+                }
             }
             Input::Timeout => self.handle_timeout(now),
         }

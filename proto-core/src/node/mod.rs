@@ -16,7 +16,7 @@
 //!   dialled while too few are connected;
 //! - `listeners`: what is listened on, and what is announced;
 //! - `protocols`: whose a stream is, and what each protocol is told; `identified`: what identify
-//!   says of us and hears of others;
+//!   says of us and hears of others; `gossiped`: what gossip says;
 //! - `commands`: what is asked and answered.
 
 mod admission;
@@ -27,6 +27,7 @@ mod connections;
 pub mod dial;
 mod dialling;
 pub mod event;
+mod gossiped;
 mod identified;
 mod idle;
 pub mod ids;

@@ -11,7 +11,7 @@ use crate::close::RefuseReason;
 use crate::mailbox::ToConnection;
 
 /// What Node wants done, or tells.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Output {
     /// Listens on an address; answered by `Listening` or `ListenFailed`.
     Listen {

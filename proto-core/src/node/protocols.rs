@@ -11,6 +11,7 @@ use super::ids::{CommandId, ConnectionId, StreamRef};
 use super::machine::Node;
 use super::protect::Protector;
 use super::protocol::{Accepted, Protocol, ProtocolInput, ProtocolOutput};
+use crate::gossip::Gossip;
 use crate::identify::Identify;
 use crate::mailbox::{
     OpenFailure, Owner as TableOwner, ProtocolTable, RequestId, StreamEnd, ToConnection, ToNode,
@@ -29,6 +30,8 @@ const TURN_INPUTS: usize = 4096;
 pub(super) enum Owner {
     /// Identify.
     Identify,
+    /// Gossip, where the node has it.
+    Gossip,
     /// A protocol that was added, by its place.
     Added(usize),
 }
@@ -65,6 +68,7 @@ struct Request {
 /// The protocols, and what is theirs.
 pub(super) struct Protocols {
     pub(super) identify: Identify,
+    pub(super) gossip: Option<Gossip>,
     added: Vec<Box<dyn Protocol>>,
     /// Who takes the streams of a protocol id.
     takers: BTreeMap<ProtocolId, Owner>,
@@ -98,6 +102,7 @@ impl Protocols {
         let accepted = identify.accepts();
         let mut protocols = Protocols {
             identify,
+            gossip: None,
             added: Vec::new(),
             takers: BTreeMap::new(),
             table: if perf { table.with_perf() } else { table },
@@ -111,7 +116,19 @@ impl Protocols {
     }
 
     pub(super) fn add(&mut self, protocol: Box<dyn Protocol>) -> Result<(), AddProtocolError> {
-        let owner = Owner::Added(self.added.len());
+        self.claim(Owner::Added(self.added.len()), &*protocol)?;
+        self.added.push(protocol);
+        Ok(())
+    }
+
+    pub(super) fn add_gossip(&mut self, gossip: Gossip) -> Result<(), AddProtocolError> {
+        self.claim(Owner::Gossip, &gossip)?;
+        self.gossip = Some(gossip);
+        Ok(())
+    }
+
+    /// Gives a protocol its name and the streams that it takes, unless they are taken.
+    fn claim(&mut self, owner: Owner, protocol: &dyn Protocol) -> Result<(), AddProtocolError> {
         if self.owner_named(protocol.name()).is_some() {
             return Err(AddProtocolError::NameTaken(protocol.name().to_owned()));
         }
@@ -120,7 +137,6 @@ impl Protocols {
             return Err(AddProtocolError::ProtocolTaken(taken.protocol.clone()));
         }
         self.register(owner, accepted);
-        self.added.push(protocol);
         Ok(())
     }
 
@@ -177,12 +193,16 @@ impl Protocols {
     }
 
     fn owners(&self) -> impl Iterator<Item = Owner> + use<> {
-        core::iter::once(Owner::Identify).chain((0..self.added.len()).map(Owner::Added))
+        let gossip = self.gossip.as_ref().map(|_| Owner::Gossip);
+        core::iter::once(Owner::Identify)
+            .chain(gossip)
+            .chain((0..self.added.len()).map(Owner::Added))
     }
 
     fn get(&self, owner: Owner) -> Option<&dyn Protocol> {
         match owner {
             Owner::Identify => Some(&self.identify),
+            Owner::Gossip => self.gossip.as_ref().map(|gossip| gossip as &dyn Protocol),
             Owner::Added(place) => self.added.get(place).map(|protocol| &**protocol),
         }
     }
@@ -190,6 +210,7 @@ impl Protocols {
     fn get_mut(&mut self, owner: Owner) -> Option<&mut (dyn Protocol + 'static)> {
         match owner {
             Owner::Identify => Some(&mut self.identify),
+            Owner::Gossip => self.gossip.as_mut().map(|gossip| gossip as &mut dyn Protocol),
             Owner::Added(place) => self.added.get_mut(place).map(|protocol| &mut **protocol),
         }
     }
@@ -384,9 +405,11 @@ impl Node {
             protocol.handle(now, input);
             self.drain_protocol(now, owner);
         }
-        // It may have been told something outside of its inputs.
+        // They may have been told something outside of their inputs.
         self.drain_protocol(now, Owner::Identify);
         self.take_identified(now);
+        self.drain_protocol(now, Owner::Gossip);
+        self.take_gossip_events();
         if self.protocols.inputs.is_empty() {
             self.protocols.inputs = VecDeque::new();
         }
