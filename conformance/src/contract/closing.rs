@@ -87,7 +87,9 @@ pub async fn a_connection_is_closed_before_its_peer_is_gone_and_nothing_follows<
                             Err(error) => break error,
                         }
                     };
-                    assert_eq!(end, ReadError::ConnectionClosed, "{transport}");
+                    // The remote's echo may drop its stream first: with the reset the stream is gone.
+                    let gone = [ReadError::ConnectionClosed, ReadError::UnknownStream];
+                    assert!(gone.contains(&end), "{transport}: {end:?}");
                     let sent = network.write(Timestamp::ZERO, stream, b"hello?");
                     assert!(sent.is_err(), "{transport}");
                 }
