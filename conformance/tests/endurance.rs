@@ -1,8 +1,5 @@
-//! What a peer that stops reading holds up. What is counted is the whole process's, so one test runs
-//! at a time.
-//!
-//! Ten thousand connections (`contract::endurance`) are not run here: after the first few hundred the
-//! case waits for ever for a number of tasks that does not come, and the cause is not found yet.
+//! What ten thousand connections leave behind, and what a peer that stops reading holds up. What is
+//! counted is the whole process's, so one test runs at a time.
 
 mod runtimes;
 
@@ -10,6 +7,7 @@ use std::alloc::System;
 use std::sync::{Mutex, PoisonError};
 
 use runtimes::{on_async_std, on_one_thread_of_smol, on_one_thread_of_tokio, on_smol, on_tokio};
+use sanspeer_conformance::contract::endurance::ten_thousand_short_connections_leave_nothing;
 use sanspeer_conformance::contract::slow::one_that_stops_reading_delays_nobody;
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
@@ -40,6 +38,13 @@ macro_rules! on {
         }
     };
 }
+
+// A minute or two each, where the machine has something else to do: once for each driver.
+on!(ten_thousand_short_connections_leave_no_task_descriptor_or_memory,
+    ten_thousand_short_connections_leave_nothing:
+    tokio_on_many_threads on_tokio,
+    smol_on_many_threads on_smol,
+    async_std_itself on_async_std);
 
 on!(one_peer_that_stops_reading_delays_none_of_fifty_others,
     one_that_stops_reading_delays_nobody:

@@ -35,11 +35,13 @@ pub async fn ten_thousand_short_connections_leave_nothing<R: Runtime>(
 ) {
     within(DEADLINE, &runtime, async {
         let counting = Counting::new(runtime.clone());
-        let listener = node(&counting);
-        echo(&counting, &listener).await;
-        let mut addresses = Vec::new();
+        // One for each transport: whoever knows a peer's other addresses dials those too.
+        let (mut listeners, mut addresses) = (Vec::new(), Vec::new());
         for (transport, _) in SHORT_CONNECTIONS {
+            let listener = node(&counting);
+            echo(&counting, &listener).await;
             addresses.push(listen(&listener, transport).await.1);
+            listeners.push(listener);
         }
         let dialers: Vec<Handle> = (0..DIALERS).map(|_| node(&counting)).collect();
         // Each dialer keeps the socket from which it dials over QUIC.
@@ -58,9 +60,11 @@ pub async fn ten_thousand_short_connections_leave_nothing<R: Runtime>(
         until(&runtime, || open_descriptors() <= descriptors).await;
         let left = live_bytes().saturating_sub(bytes);
         assert!(left < MAX_LEFT_BYTES, "{left} bytes are left");
-        assert_eq!(listener.peers().await, Ok(Vec::new()));
+        for listener in &listeners {
+            assert_eq!(listener.peers().await, Ok(Vec::new()));
+        }
 
-        futures::join!(listener.shutdown(), join_all(dialers.iter().map(Handle::shutdown)));
+        join_all(dialers.iter().chain(&listeners).map(Handle::shutdown)).await;
         until(&runtime, || counting.running() == 0).await;
     })
     .await;
