@@ -19,7 +19,7 @@
 //! Inside of [`Gossip`], in the order of data flow: `streams` and `receive`, where frames come from;
 //! `verification`, then [`validation`], what is done with a new message; `mesh`, `gossiping` with
 //! `promises` and `dont_want`, `exchange` and `direct`, whom it has to do with; `heartbeat`, what is
-//! done once a second; `outbox`, `backlog` and [`send_queue`], what leaves and when. `peers`,
+//! done once a second; `outbox`, `backlog` and `send_queue`, what leaves and when. `peers`,
 //! `topics` and `backoff` are what is known; `standing` is what a score leads to.
 //!
 //! Specifications: [pubsub](https://github.com/libp2p/specs/blob/master/pubsub/README.md),
@@ -50,7 +50,7 @@ mod receive;
 pub mod rpc;
 pub mod score;
 pub mod seen_cache;
-pub mod send_queue;
+mod send_queue;
 pub mod signature;
 mod standing;
 mod streams;
