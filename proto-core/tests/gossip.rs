@@ -393,6 +393,24 @@ fn a_promise_that_is_not_kept_costs_its_peer() {
 }
 
 #[test]
+fn a_peer_that_may_not_have_been_asked_breaks_no_promise() {
+    let mut world = World::new(33);
+    let (node, t, puppets) = node_with(&mut world, config(), 1);
+    let id = |text: &str| sanspeer_core::gossip::MessageId::new(text.as_bytes()).unwrap();
+    world.say_ihave(puppets[0], node, &t, vec![id("asked for")]);
+    world.run_for(millis(5));
+    assert_eq!(world.heard_control(puppets[0]).iwant, [id("asked for")]);
+    let stream = world.stream_between(node, puppets[0]).unwrap();
+    world.reset_by_receiver(stream);
+    world.say_ihave(puppets[0], node, &t, vec![id("cannot be asked for")]);
+    world.run_for(secs(5));
+    assert!(world.heard_control(puppets[0]).iwant.is_empty());
+    let breakdown = world.gossip(node).score(&world.peer(puppets[0])).unwrap();
+    assert_eq!(breakdown.behaviour_penalty.score(), 0.0);
+    assert!(slow_peers(&world.take_events(node)).is_empty());
+}
+
+#[test]
 fn of_a_flood_of_ihaves_a_bounded_number_is_looked_at() {
     let mut world = World::new(14);
     let (node, t, puppets) = node_with(&mut world, config(), 1);

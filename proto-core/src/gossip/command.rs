@@ -71,6 +71,13 @@ pub enum GossipCommand {
     RemoveDirectPeer(PeerId),
     /// [`Gossip::set_unix_time`]; answered by [`GossipReply::Done`].
     SetUnixTime(u64),
+    /// [`Gossip::set_peer_record`]; answered by [`GossipReply::Done`].
+    SetPeerRecord {
+        /// The peer.
+        peer: PeerId,
+        /// Its own signed record.
+        envelope: Bytes,
+    },
 }
 
 /// What a [`GossipCommand`] led to.
@@ -126,6 +133,9 @@ impl Gossip {
             GossipCommand::SetUnixTime(seconds) => {
                 self.set_unix_time(now, seconds);
                 GossipReply::Done(true)
+            }
+            GossipCommand::SetPeerRecord { peer, envelope } => {
+                GossipReply::Done(self.set_peer_record(&peer, envelope))
             }
         }
     }

@@ -58,7 +58,8 @@ impl Gossip {
             return;
         }
         let (max_messages, max_ids) = (self.config.max_ihave_messages, self.config.max_ihave_ids);
-        let Some(peer) = self.peers.get_mut(key) else { return };
+        // Without a stream it could not be asked.
+        let Some(peer) = self.peers.get_mut(key).filter(|peer| peer.has_mesh()) else { return };
         peer.used.ihave_messages = peer.used.ihave_messages.saturating_add(1);
         if peer.used.ihave_messages > max_messages || peer.used.asked_ids >= max_ids {
             return;

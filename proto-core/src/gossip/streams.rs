@@ -229,6 +229,8 @@ impl Gossip {
             Direction::Outbound => {
                 // What cannot be told that it is in a mesh is in none.
                 self.leave_all_meshes(now, key);
+                // Nobody knows whether it was asked.
+                self.promises.remove_peer(key);
                 let Some(peer) = self.peers.get_mut(key) else { return };
                 peer.outbound = Outbound::Lost;
                 peer.queue.clear();
