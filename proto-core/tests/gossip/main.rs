@@ -1,0 +1,26 @@
+//! Gossip machines with each other, and with peers that are played by hand, on virtual time.
+//!
+//! - `delivery`, `validation`, `queues`: what becomes of a message;
+//! - `grafting`, `fanout`, `gossiping`, `dont_want`: whom it goes to;
+//! - `exchange`, `direct`, `scores`: peers that are found, agreed on, or thought badly of;
+//! - `streams`, `versions`: how peers are spoken to;
+//! - `limits`, `commands`: what others and the application can ask for.
+
+#[path = "../gossip_world/mod.rs"]
+mod gossip_world;
+mod helpers;
+
+mod commands;
+mod delivery;
+mod direct;
+mod dont_want;
+mod exchange;
+mod fanout;
+mod gossiping;
+mod grafting;
+mod limits;
+mod queues;
+mod scores;
+mod streams;
+mod validation;
+mod versions;
