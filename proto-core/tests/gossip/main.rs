@@ -5,7 +5,11 @@
 //! - `exchange`, `direct`, `scores`: peers that are found, agreed on, or thought badly of;
 //! - `streams`, `versions`: how peers are spoken to;
 //! - `limits`, `commands`: what others and the application can ask for.
+//!
+//! Networks of many nodes, and what go-libp2p-pubsub tries:
+//! - `networks`, `publishing`: what reaches whom.
 
+mod crowd;
 #[path = "../gossip_world/mod.rs"]
 mod gossip_world;
 mod helpers;
@@ -19,6 +23,8 @@ mod fanout;
 mod gossiping;
 mod grafting;
 mod limits;
+mod networks;
+mod publishing;
 mod queues;
 mod scores;
 mod streams;
