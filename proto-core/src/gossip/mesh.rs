@@ -96,7 +96,7 @@ impl Gossip {
             true => 0,
             false => params.degree_outbound.saturating_sub(self.outbound_in_mesh(topic)),
         };
-        let room = len.saturating_add(kept) < enough || len == 0;
+        let room = params.degree > 0 && (len.saturating_add(kept) < enough || len == 0);
         if room && self.is_graftable(now, topic, peer) && self.score_of(key) >= 0.0 {
             self.graft(now, topic, key);
         }

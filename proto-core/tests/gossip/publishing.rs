@@ -9,7 +9,7 @@ use sanspeer_core::gossip::{
 
 use crate::crowd::{assert_reaches, connect_all, connect_pairs, connect_some, subscribe_all};
 use crate::gossip_world::{World, millis, secs, topic};
-use crate::helpers::{config, data_of, node_with};
+use crate::helpers::{LATEST, config, data_of, node_with};
 
 /// What is published goes to the mesh or the fanout, and no further.
 fn no_flood() -> GossipConfig {
@@ -234,4 +234,29 @@ fn nobody_hears_what_is_published_without_connections() {
     world.run_for(secs(3));
     assert_eq!(world.publish(0, &t, "to five").queued_for, 5);
     assert!(world.mesh(0, &t).len() >= config().mesh.degree_low);
+}
+
+#[test]
+fn a_bootstrapper_without_a_mesh_grafts_nobody() {
+    let mesh = MeshParams {
+        degree: 0,
+        degree_low: 0,
+        degree_high: 0,
+        degree_outbound: 0,
+        degree_lazy: 0,
+        degree_score: 0,
+    };
+    let mut world = World::new(209);
+    let (node, t, puppets) = node_with(&mut world, GossipConfig { mesh, ..config() }, 5);
+    world.say_graft(puppets[0], node, &t);
+    world.run_for(secs(3));
+    assert!(world.mesh(node, &t).is_empty());
+    for (number, puppet) in puppets.into_iter().enumerate() {
+        let heard = world.heard_control(puppet);
+        assert!(heard.graft.is_empty(), "{number}");
+        assert_eq!(heard.prune.len(), usize::from(number == 0), "who grafts it is refused");
+    }
+    let late = world.add_subscriber(node, &t, LATEST);
+    world.run_for(secs(2));
+    assert!(world.heard_control(late).graft.is_empty());
 }
