@@ -7,13 +7,15 @@
 //! - `limits`, `commands`: what others and the application can ask for.
 //!
 //! Networks of many nodes, and what go-libp2p-pubsub tries:
-//! - `networks`, `publishing`: what reaches whom.
+//! - `networks`, `publishing`: what reaches whom;
+//! - `subscribing`, `protocols`, `bootstrapping`: who finds whom.
 
 mod crowd;
 #[path = "../gossip_world/mod.rs"]
 mod gossip_world;
 mod helpers;
 
+mod bootstrapping;
 mod commands;
 mod delivery;
 mod direct;
@@ -24,9 +26,11 @@ mod gossiping;
 mod grafting;
 mod limits;
 mod networks;
+mod protocols;
 mod publishing;
 mod queues;
 mod scores;
 mod streams;
+mod subscribing;
 mod validation;
 mod versions;
