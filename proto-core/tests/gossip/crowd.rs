@@ -1,7 +1,11 @@
 //! Many nodes: how they are connected, and whether what one says reaches the others.
 #![allow(unreachable_pub, reason = "a test has no public parts")]
 
-use sanspeer_core::gossip::{GossipConfig, GossipProtocolId, Topic};
+use core::time::Duration;
+
+use sanspeer_core::gossip::{
+    Acceptance, GossipConfig, GossipEvent, GossipProtocolId, Message, Topic,
+};
 use sanspeer_core::rng::Seed;
 
 use crate::gossip_world::{World, millis};
@@ -71,4 +75,45 @@ pub fn assert_mutual(world: &World, nodes: &[usize], topic: &Topic) {
             assert!(world.mesh(other, topic).contains(node), "{node} has {other}");
         }
     }
+}
+
+/// Lets time pass, in which the application of each node decides on every message that waits.
+/// Returns the messages that were accepted, with the nodes.
+pub fn decide(
+    world: &mut World,
+    nodes: &[usize],
+    time: Duration,
+    mut judge: impl FnMut(usize, &Message) -> Acceptance,
+) -> Vec<(usize, Message)> {
+    let end = world.now.saturating_add(time);
+    let mut accepted = Vec::new();
+    while world.now < end {
+        world.run_for(millis(1));
+        for node in nodes {
+            for message in waiting_messages(world, *node) {
+                let acceptance = judge(*node, &message);
+                world.with(*node, |gossip, now| gossip.report(now, &message.id, acceptance));
+                if acceptance == Acceptance::Accept {
+                    accepted.push((*node, message));
+                }
+            }
+        }
+    }
+    accepted
+}
+
+fn waiting_messages(world: &mut World, node: usize) -> Vec<Message> {
+    let events = world.take_events(node).into_iter();
+    let messages = events.filter_map(|event| match event {
+        GossipEvent::Message { message, needs_verdict: true, .. } => Some(message),
+        GossipEvent::Message { .. }
+        | GossipEvent::Subscribed { .. }
+        | GossipEvent::Unsubscribed { .. }
+        | GossipEvent::PeerSpeaks { .. }
+        | GossipEvent::NotSupported { .. }
+        | GossipEvent::Grafted { .. }
+        | GossipEvent::Pruned { .. }
+        | GossipEvent::SlowPeer { .. } => None,
+    });
+    messages.collect()
 }

@@ -7,14 +7,16 @@
 //! - `limits`, `commands`: what others and the application can ask for.
 //!
 //! Networks of many nodes, and what go-libp2p-pubsub tries:
-//! - `networks`, `publishing`: what reaches whom;
-//! - `subscribing`, `protocols`, `bootstrapping`: who finds whom.
+//! - `networks`, `publishing`, `announcing`: what reaches whom;
+//! - `subscribing`, `protocols`, `bootstrapping`: who finds whom;
+//! - `judging`: applications that refuse.
 
 mod crowd;
 #[path = "../gossip_world/mod.rs"]
 mod gossip_world;
 mod helpers;
 
+mod announcing;
 mod bootstrapping;
 mod commands;
 mod delivery;
@@ -24,6 +26,7 @@ mod exchange;
 mod fanout;
 mod gossiping;
 mod grafting;
+mod judging;
 mod limits;
 mod networks;
 mod protocols;
