@@ -22,8 +22,8 @@ use crate::time::Timestamp;
 pub struct Published {
     /// The message's id.
     pub id: MessageId,
-    /// For how many peers it was queued. Whether they get it is shown by [`super::GossipEvent::SlowPeer`]
-    /// alone.
+    /// For how many peers it was queued; none, if all that it should go to said that they have it.
+    /// Whether they get it is shown by [`super::GossipEvent::SlowPeer`] alone.
     pub queued_for: usize,
 }
 
@@ -44,7 +44,7 @@ pub enum PublishError {
         /// So many connected peers are in the topic.
         subscribed: usize,
     },
-    /// The queues of all peers that it should go to are full.
+    /// The queues of all peers that want it are full.
     QueuesFull {
         /// How many these are.
         peers: usize,
@@ -68,22 +68,28 @@ impl Gossip {
             return Err(PublishError::TooLarge { bytes, max });
         }
         let (id, message) = self.new_message(now, topic, data)?;
-        let recipients = self.publish_to(now, topic);
+        let mut recipients = self.publish_to(now, topic);
         if recipients.is_empty() {
             let subscribed = self.topics.get(topic).map_or(0, |state| state.subscribers.len());
             return Err(PublishError::NotEnoughPeers { subscribed });
         }
+        // Whoever does not want it has it.
+        recipients.retain(|key| self.wants(*key, &id));
         let parcel = Parcel::new(id.clone(), &message, Lane::Publish);
         let peers = recipients.len();
         let queued_for =
             recipients.into_iter().filter(|key| self.enqueue(now, *key, &parcel)).count();
-        if queued_for == 0 {
+        if queued_for == 0 && peers > 0 {
             return Err(PublishError::QueuesFull { peers });
         }
         self.seen.publish(now, &id);
         self.cache.put(&id, message);
         self.flush();
         Ok(Published { id, queued_for })
+    }
+
+    fn wants(&self, key: PeerKey, id: &MessageId) -> bool {
+        self.peers.get(key).is_some_and(|peer| !peer.dont_want.contains(id))
     }
 
     fn new_message(
@@ -184,7 +190,7 @@ impl core::fmt::Display for PublishError {
                 write!(f, "nobody to send to, of {subscribed} peers in the topic")
             }
             PublishError::QueuesFull { peers } => {
-                write!(f, "the queues of all {peers} peers are full")
+                write!(f, "the queues of all {peers} peers that want it are full")
             }
             PublishError::Sign(error) => write!(f, "{error}"),
         }

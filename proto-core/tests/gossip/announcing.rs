@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use sanspeer_core::gossip::{
-    Acceptance, GossipConfig, MessageFields, MessageId, SignaturePolicy, Topic, data_digest,
+    Acceptance, GossipConfig, MessageFields, MessageId, PublishError, SignaturePolicy, Topic,
+    data_digest,
 };
 use sanspeer_core::node::ProtocolInput;
 
 use crate::crowd::{connect_all, connect_pairs, subscribe_all};
 use crate::gossip_world::{World, millis, secs, topic};
-use crate::helpers::{LATEST, V11, config, waiting};
+use crate::helpers::{LATEST, V11, config, node_with, waiting};
 
 /// Messages are called by what they say, so that their ids are known before they are published.
 fn by_content() -> GossipConfig {
@@ -100,6 +101,25 @@ fn what_a_mesh_peer_does_not_want_is_neither_passed_on_nor_published_to_it() {
     let heard = world.heard_messages(puppet);
     assert_eq!(heard.iter().map(|message| &message.data[..]).collect::<Vec<_>>(), [b"wanted"]);
     assert_eq!(world.messages(0).len(), 2, "others want it");
+}
+
+#[test]
+fn what_every_peer_has_already_counts_as_published() {
+    let mut world = World::new(507);
+    let (node, t, puppets) = node_with(&mut world, by_content(), 1);
+    world.say_dont_want(puppets[0], node, vec![id_of(&t, "m")]);
+    world.run_for(millis(10));
+    let published = world.publish(node, &t, "m");
+    assert_eq!(published.queued_for, 0);
+    let again = world.with(node, |gossip, now| gossip.publish(now, &t, "m".into()));
+    assert_eq!(again, Err(PublishError::Duplicate(published.id.clone())));
+    // Others can ask for it.
+    let other = world.add_subscriber(node, &t, LATEST);
+    world.run_for(millis(10));
+    world.say_iwant(other, node, vec![published.id]);
+    world.run_for(millis(10));
+    assert_eq!(world.heard_messages(other).len(), 1);
+    assert!(world.heard_messages(puppets[0]).is_empty());
 }
 
 #[test]
