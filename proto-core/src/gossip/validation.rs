@@ -54,6 +54,8 @@ impl Pending {
     }
 
     pub(super) fn insert(&mut self, id: MessageId, message: WireMessage, deadline: Timestamp) {
+        // It may have been forgotten as seen while it waited, and come again.
+        self.take(&id);
         let message = message.into_kept();
         self.bytes = self.bytes.saturating_add(message.held_bytes());
         self.deadlines.insert((deadline, id.clone()));

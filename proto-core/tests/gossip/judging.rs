@@ -8,7 +8,7 @@ use sanspeer_core::gossip::{
 
 use crate::crowd::{assert_reaches, connect_some, decide, subscribe_all};
 use crate::gossip_world::{World, millis, secs, topic};
-use crate::helpers::{LATEST, config, data_of, waiting};
+use crate::helpers::{LATEST, config, data_of, node_with, waiting};
 
 #[test]
 fn what_the_first_application_refuses_nobody_else_hears() {
@@ -105,4 +105,31 @@ fn an_application_that_counts_sequence_numbers_stops_replays_of_what_was_forgott
     assert_eq!(times.len(), 10 * (NODES - 1));
     assert!(times.values().all(|times| *times == 1));
     assert!(nodes.iter().all(|node| data_of(&world, *node).is_empty()), "none waits");
+}
+
+#[test]
+fn a_message_that_is_forgotten_as_seen_while_it_waits_takes_its_room_once() {
+    let mut world = World::new(903);
+    let config = GossipConfig {
+        seen: SeenCacheConfig { ttl: millis(1), ..SeenCacheConfig::default() },
+        max_pending_bytes: 2_000,
+        ..waiting(secs(60))
+    };
+    let (node, t, puppets) = node_with(&mut world, config, 1);
+    let message = world.signed(puppets[0], 1, &t, vec![7; 500]);
+    for _ in 0..10 {
+        world.say_messages(puppets[0], node, core::slice::from_ref(&message));
+        world.run_for(millis(10));
+    }
+    assert_eq!(world.gossip(node).usage().pending_messages, 1);
+    let another = world.signed(puppets[0], 2, &t, "another");
+    world.say_messages(puppets[0], node, &[another]);
+    world.run_for(millis(10));
+    assert_eq!(world.gossip(node).usage().pending_messages, 2, "there is room");
+    // Each is decided on once.
+    let first = world.messages(node)[0].id.clone();
+    assert!(world.with(node, |gossip, now| gossip.report(now, &first, Acceptance::Ignore)));
+    assert!(!world.with(node, |gossip, now| gossip.report(now, &first, Acceptance::Ignore)));
+    world.run_for(secs(61));
+    assert_eq!(world.gossip(node).usage().pending_messages, 0);
 }
