@@ -9,7 +9,7 @@
 //! Networks of many nodes, and what go-libp2p-pubsub tries:
 //! - `networks`, `publishing`, `announcing`: what reaches whom;
 //! - `subscribing`, `protocols`, `bootstrapping`: who finds whom;
-//! - `judging`: applications that refuse.
+//! - `judging`, `scoring`, `spam`: applications that refuse, and peers that misbehave.
 
 mod crowd;
 #[path = "../gossip_world/mod.rs"]
@@ -33,6 +33,8 @@ mod protocols;
 mod publishing;
 mod queues;
 mod scores;
+mod scoring;
+mod spam;
 mod streams;
 mod subscribing;
 mod validation;
