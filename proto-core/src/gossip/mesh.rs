@@ -168,7 +168,9 @@ impl Gossip {
         } else {
             Vec::new()
         };
-        let backoff_secs = has_backoff.then_some(backoff.as_secs());
+        // Never less than what is held against it.
+        let seconds = backoff.as_secs().saturating_add(u64::from(backoff.subsec_nanos() > 0));
+        let backoff_secs = has_backoff.then_some(seconds);
         let prune = Prune { topic: topic.clone(), peers, backoff_secs };
         self.notify(topic, key, MeshNotice::Prune(prune));
     }

@@ -142,6 +142,26 @@ fn grafts_during_the_backoff_are_refused_until_they_are_not_listened_to() {
 }
 
 #[test]
+fn the_backoff_that_is_told_is_not_shorter_than_the_one_that_is_held() {
+    let mut world = World::new(410);
+    let config =
+        GossipConfig { prune_backoff: millis(1_001), unsubscribe_backoff: millis(500), ..config() };
+    let (node, t, puppets) = node_with(&mut world, config, 1);
+    let peer = world.peer(puppets[0]);
+    world.with(node, |gossip, now| gossip.set_application_score(now, &peer, -1.0)).unwrap();
+    world.run_for(millis(100));
+    let prune = world.heard_control(puppets[0]).prune;
+    assert_eq!(prune[0].backoff_secs, Some(2));
+    world.with(node, |gossip, now| gossip.set_application_score(now, &peer, 0.0)).unwrap();
+    world.run_for(secs(4));
+    assert_eq!(world.mesh(node, &t), puppets);
+    world.unsubscribe(node, &t);
+    world.run_for(millis(10));
+    let prune = world.heard_control(puppets[0]).prune;
+    assert_eq!(prune[0].backoff_secs, Some(1));
+}
+
+#[test]
 fn who_sends_invalid_messages_is_pruned_and_then_not_listened_to() {
     let mut world = World::new(405);
     let config = GossipConfig { exchange_peers: true, ..config() };
