@@ -6,7 +6,7 @@
 //! - `streams`, `versions`: how peers are spoken to;
 //! - `limits`, `commands`: what others and the application can ask for.
 //!
-//! Networks of many nodes, and what go-libp2p-pubsub tries:
+//! Networks of many nodes, and what go-libp2p-pubsub tries (`SCENARIOS-go-libp2p.md`):
 //! - `networks`, `publishing`, `announcing`: what reaches whom;
 //! - `subscribing`, `protocols`, `bootstrapping`: who finds whom;
 //! - `judging`, `scoring`, `spam`: applications that refuse, and peers that misbehave.
