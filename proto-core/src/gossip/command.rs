@@ -78,6 +78,10 @@ pub enum GossipCommand {
         /// Its own signed record.
         envelope: Bytes,
     },
+    /// [`Gossip::set_unix_nanoseconds`]; answered by [`GossipReply::Done`].
+    SetUnixNanoseconds(u64),
+    /// [`Gossip::finish`]; answered by [`GossipReply::Unfinished`].
+    Finish,
 }
 
 /// What a [`GossipCommand`] led to.
@@ -99,6 +103,8 @@ pub enum GossipReply {
     Refused(String),
     /// The bytes are no command.
     Malformed,
+    /// So many of our streams are not over.
+    Unfinished(usize),
 }
 
 impl Gossip {
@@ -137,6 +143,11 @@ impl Gossip {
             GossipCommand::SetPeerRecord { peer, envelope } => {
                 GossipReply::Done(self.set_peer_record(&peer, envelope))
             }
+            GossipCommand::SetUnixNanoseconds(nanoseconds) => {
+                self.set_unix_nanoseconds(now, nanoseconds);
+                GossipReply::Done(true)
+            }
+            GossipCommand::Finish => GossipReply::Unfinished(self.finish(now)),
         }
     }
 

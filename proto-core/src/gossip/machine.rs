@@ -67,6 +67,8 @@ pub struct Gossip {
     pub(super) dirty: BTreeSet<PeerKey>,
     /// How many heartbeats there were.
     pub(super) tick: u64,
+    /// Our streams are being ended, and none is opened.
+    pub(super) finishing: bool,
     next_heartbeat: Option<Timestamp>,
     /// What the last inputs caused.
     outputs: VecDeque<ProtocolOutput>,
@@ -111,6 +113,7 @@ impl Gossip {
             exchange: Exchange::default(),
             dirty: BTreeSet::new(),
             tick: 0,
+            finishing: false,
             next_heartbeat: None,
             outputs: VecDeque::new(),
             events: VecDeque::new(),
@@ -127,9 +130,13 @@ impl Gossip {
     /// Says what time it is: `seconds` since 1970-01-01 UTC. The sequence numbers of our messages
     /// follow from it, so that they grow from one run to the next. Counts once.
     pub fn set_unix_time(&mut self, now: Timestamp, seconds: u64) {
+        self.set_unix_nanoseconds(now, seconds.saturating_mul(1_000_000_000));
+    }
+
+    /// The same in nanoseconds: two runs of one identity may begin within one second.
+    pub fn set_unix_nanoseconds(&mut self, now: Timestamp, nanoseconds: u64) {
         self.advance(now);
         if !core::mem::replace(&mut self.knows_time, true) {
-            let nanoseconds = seconds.saturating_mul(1_000_000_000);
             self.author = Author::new(self.identity.clone(), nanoseconds);
         }
     }

@@ -19,8 +19,8 @@
 //! Inside of [`Gossip`], in the order of data flow: `streams` and `receive`, where frames come from;
 //! `verification`, then [`validation`], what is done with a new message; `mesh`, `gossiping` with
 //! `promises` and `dont_want`, `exchange` and `direct`, whom it has to do with; `heartbeat`, what is
-//! done once a second; `outbox`, `backlog` and `send_queue`, what leaves and when. `peers`,
-//! `topics` and `backoff` are what is known; `standing` is what a score leads to.
+//! done once a second; `outbox`, `backlog` and `send_queue`, what leaves and when; `finish`, the end.
+//! `peers`, `topics` and `backoff` are what is known; `standing` is what a score leads to.
 //!
 //! Specifications: [pubsub](https://github.com/libp2p/specs/blob/master/pubsub/README.md),
 //! [gossipsub](https://github.com/libp2p/specs/blob/master/pubsub/gossipsub/README.md).
@@ -33,6 +33,7 @@ mod direct;
 mod dont_want;
 pub mod events;
 mod exchange;
+mod finish;
 mod gossiping;
 mod heartbeat;
 mod id_map;

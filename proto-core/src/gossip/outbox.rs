@@ -68,7 +68,7 @@ impl Gossip {
                 self.encode_control(key);
             }
             if !self.send_next(key, stream) {
-                return;
+                return self.finish_peer(key);
             }
         }
     }

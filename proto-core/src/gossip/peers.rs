@@ -32,6 +32,8 @@ pub(super) enum Outbound {
     Opening(RequestId),
     /// It is open, and both sides can do this.
     Open(StreamRef, GossipVersion),
+    /// We have ended it, and the peer has not.
+    Finishing(StreamRef),
     /// It was lost, or could not be opened; it is opened at the next heartbeat.
     Lost,
     /// There is none, and none is opened before something changes: the peer does not speak the
@@ -134,7 +136,7 @@ impl Peer {
     pub(super) fn version(&self) -> Option<GossipVersion> {
         match self.outbound {
             Outbound::Open(_, version) => Some(version),
-            Outbound::Opening(_) | Outbound::Lost | Outbound::Idle => None,
+            Outbound::Opening(_) | Outbound::Finishing(_) | Outbound::Lost | Outbound::Idle => None,
         }
     }
 
@@ -220,7 +222,7 @@ impl Peers {
             Outbound::Opening(request) => {
                 self.requests.remove(&request);
             }
-            Outbound::Open(stream, _) => {
+            Outbound::Open(stream, _) | Outbound::Finishing(stream) => {
                 self.streams.remove(&stream);
             }
             Outbound::Lost | Outbound::Idle => {}

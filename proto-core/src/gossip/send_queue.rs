@@ -170,6 +170,13 @@ impl SendQueue {
         }
     }
 
+    /// Whether nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.control.is_empty()
+            && self.publish.entries.is_empty()
+            && self.forward.entries.is_empty()
+    }
+
     /// Bytes of messages that wait.
     pub(super) fn waiting_bytes(&self) -> usize {
         self.publish.bytes.saturating_add(self.forward.bytes)

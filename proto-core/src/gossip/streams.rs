@@ -66,7 +66,7 @@ impl Gossip {
         for stream in inbound {
             self.stream_closed(now, stream);
         }
-        if let Outbound::Open(stream, _) = outbound
+        if let Outbound::Open(stream, _) | Outbound::Finishing(stream) = outbound
             && stream.connection == connection
         {
             self.stream_closed(now, stream);
@@ -99,6 +99,9 @@ impl Gossip {
 
     /// Asks for the stream on which we speak to a peer, on its preferred connection.
     fn open_outbound(&mut self, key: PeerKey) {
+        if self.finishing {
+            return;
+        }
         let request = self.peers.request(key);
         let Some(peer) = self.peers.get_mut(key) else { return };
         peer.outbound = Outbound::Opening(request);

@@ -3,7 +3,7 @@
 //! - `delivery`, `validation`, `queues`: what becomes of a message;
 //! - `grafting`, `fanout`, `gossiping`, `dont_want`: whom it goes to;
 //! - `exchange`, `direct`, `scores`: peers that are found, agreed on, or thought badly of;
-//! - `streams`, `versions`: how peers are spoken to;
+//! - `streams`, `versions`, `finish`: how peers are spoken to, to the end;
 //! - `limits`, `commands`: what others and the application can ask for.
 //!
 //! Networks of many nodes, and what go-libp2p-pubsub tries (`SCENARIOS-go-libp2p.md`):
@@ -24,6 +24,7 @@ mod direct;
 mod dont_want;
 mod exchange;
 mod fanout;
+mod finish;
 mod gossiping;
 mod grafting;
 mod judging;

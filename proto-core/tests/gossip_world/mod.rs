@@ -544,7 +544,9 @@ impl World {
         if known.finished == [true; 2] {
             return self.end_stream(stream, [StreamEnd::Finished; 2]);
         }
-        self.tell_later(self.now, other, ProtocolInput::StreamFinished(stream));
+        // It is behind what was sent.
+        let at = self.arrival(stream.connection, side);
+        self.tell_later(at, other, ProtocolInput::StreamFinished(stream));
     }
 
     /// When what `from` sends now arrives: never before what it sent earlier.
