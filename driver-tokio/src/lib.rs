@@ -9,7 +9,8 @@ pub mod runtime;
 
 pub use node::{Acceptor, Node, Stream, start};
 pub use runtime::Tokio;
+pub use sanspeer_driver::gossip::{GossipError, JoinError, SendError};
 pub use sanspeer_driver::{
-    Addresses, Config, Event, Events, Multiaddr, OpenStreamError, RequestError, SecurityProtocol,
-    StartError, sanspeer_core,
+    Addresses, Config, Delivery, Event, Events, Multiaddr, OpenStreamError, ReceivedMessage,
+    RequestError, SecurityProtocol, StartError, Subscription, sanspeer_core,
 };

@@ -1,9 +1,11 @@
 //! [`Cli`]: what can be typed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 use multiaddr::Multiaddr;
+
+use crate::error::Error;
 
 /// A libp2p node for chain networks.
 #[derive(Debug, Parser)]
@@ -41,6 +43,10 @@ pub(crate) enum Command {
     /// Shows the peer id, or makes a key
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Publishes messages in a topic: each line of stdin, or a given one
+    Pub(PubArgs),
+    /// Prints the messages of topics, a line each, until Ctrl-C
+    Sub(SubArgs),
     /// Dials a peer, as nobody in particular, and pings it
     Ping {
         /// Where it is
@@ -81,6 +87,60 @@ pub(crate) struct StartArgs {
     /// A bootstrap peer; may be repeated
     #[arg(long, short, value_name = "MULTIADDR")]
     pub(crate) bootstrap: Vec<Multiaddr>,
+    /// A topic to be in; may be repeated
+    #[arg(long, short, value_name = "TOPIC")]
+    pub(crate) topic: Vec<String>,
+}
+
+/// With the node of the data folder if it runs, otherwise with one that lasts as long as the command.
+#[derive(Debug, Args)]
+pub(crate) struct PubArgs {
+    /// The topic
+    pub(crate) topic: String,
+    /// Publishes this message alone
+    #[arg(long, value_name = "TEXT", conflicts_with = "file")]
+    pub(crate) message: Option<String>,
+    /// Publishes what is in this file as one message
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// Prints a JSON object for each message that was published
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// How long a message waits for a peer in the topic
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub(crate) wait: u32,
+    #[command(flatten)]
+    pub(crate) meeting: MeetingArgs,
+}
+
+/// With the node of the data folder if it runs, otherwise with one that lasts as long as the command.
+#[derive(Debug, Args)]
+pub(crate) struct SubArgs {
+    /// The topics
+    #[arg(required = true, value_name = "TOPIC")]
+    pub(crate) topics: Vec<String>,
+    /// Prints a JSON object for each message
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Ends after so many messages
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) count: Option<u64>,
+    /// How long to wait for a peer in a topic [default: 30, or for ever with --listen]
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) wait: Option<u32>,
+    #[command(flatten)]
+    pub(crate) meeting: MeetingArgs,
+}
+
+/// How a node that lasts as long as the command meets others.
+#[derive(Debug, Args)]
+pub(crate) struct MeetingArgs {
+    /// A peer to connect to, instead of the bootstrap peers; may be repeated
+    #[arg(long, value_name = "MULTIADDR")]
+    pub(crate) peer: Vec<Multiaddr>,
+    /// An address to listen on, which is printed on stderr; may be repeated
+    #[arg(long, short, value_name = "MULTIADDR")]
+    pub(crate) listen: Vec<Multiaddr>,
 }
 
 /// A list that is given replaces that list and leaves the others.
@@ -92,18 +152,27 @@ pub(crate) struct ConfigArgs {
     /// Replaces the bootstrap peers; may be repeated
     #[arg(long, short, value_name = "MULTIADDR")]
     pub(crate) bootstrap: Vec<Multiaddr>,
+    /// Replaces the topics to be in; may be repeated
+    #[arg(long, short, value_name = "TOPIC")]
+    pub(crate) topic: Vec<String>,
     /// Adds an address to listen on
     #[arg(long, value_name = "MULTIADDR")]
     pub(crate) add_listen: Vec<Multiaddr>,
     /// Adds a bootstrap peer
     #[arg(long, value_name = "MULTIADDR")]
     pub(crate) add_bootstrap: Vec<Multiaddr>,
+    /// Adds a topic
+    #[arg(long, value_name = "TOPIC")]
+    pub(crate) add_topic: Vec<String>,
     /// Removes an address to listen on
     #[arg(long, value_name = "MULTIADDR")]
     pub(crate) remove_listen: Vec<Multiaddr>,
     /// Removes a bootstrap peer
     #[arg(long, value_name = "MULTIADDR")]
     pub(crate) remove_bootstrap: Vec<Multiaddr>,
+    /// Removes a topic
+    #[arg(long, value_name = "TOPIC")]
+    pub(crate) remove_topic: Vec<String>,
     /// Prints the settings that would be in force, from flags, environment, file and defaults
     #[arg(long)]
     pub(crate) show: bool,
@@ -115,6 +184,16 @@ pub(crate) enum KeyCommand {
     Generate,
     /// Prints the peer id of the key
     Show,
+}
+
+impl MeetingArgs {
+    /// Fails if there are any: the node that runs in `data` has its own ways.
+    pub(crate) fn must_be_empty(&self, data: &Path) -> Result<(), Error> {
+        match self.peer.is_empty() && self.listen.is_empty() {
+            true => Ok(()),
+            false => Err(Error::NodeRuns(data.to_owned())),
+        }
+    }
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {

@@ -5,10 +5,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use multiaddr::Multiaddr;
+use sanspeer_core::gossip::Topic;
 use sanspeer_core::identity::{IdentityError, KeyError};
-use sanspeer_tokio::{OpenStreamError, RequestError, StartError};
+use sanspeer_tokio::{GossipError, JoinError, OpenStreamError, RequestError, StartError};
 
 use crate::config::SettingError;
+use crate::pubsub::{Nobody, PublishFailure};
 
 /// Why a command failed.
 #[derive(Debug)]
@@ -20,7 +22,7 @@ pub(crate) enum Error {
     /// A setting is not what it must be.
     Setting(SettingError),
     /// There is nothing that could be removed.
-    NotListed { key: &'static str, address: String },
+    NotListed { key: &'static str, entry: String },
     /// The key file holds no key.
     Key { path: PathBuf, source: KeyError },
     /// A key file is there and must not be replaced.
@@ -47,6 +49,30 @@ pub(crate) enum Error {
     WrongAnswer(Multiaddr),
     /// A report could not be written.
     Output(serde_json::Error),
+    /// A topic could not be joined.
+    Join { topic: Topic, source: JoinError },
+    /// Gossip did not do what it was asked.
+    Gossip(GossipError),
+    /// A message was not published.
+    Publish(PublishFailure),
+    /// Nobody came who is in a topic.
+    Nobody(Nobody),
+    /// A message is longer than may be, in bytes.
+    MessageTooLong { what: String, max: usize },
+    /// A node that is started for one command knows nobody and is not found.
+    NobodyToMeet(PathBuf),
+    /// A node runs, which has its own ways to meet others.
+    NodeRuns(PathBuf),
+    /// The running node said no, in its words.
+    Refused(String),
+    /// The running node did not answer, or answered something else than it should.
+    NodeAnswer(String),
+    /// The running node has ended.
+    NodeEnded,
+    /// Standard input could not be read.
+    Stdin(io::Error),
+    /// Standard output could not be written.
+    Stdout(io::Error),
 }
 
 impl Error {
@@ -73,7 +99,7 @@ impl core::fmt::Display for Error {
             }
             Error::Json { path, source } => write!(f, "{}: {source}", path.display()),
             Error::Setting(error) => write!(f, "{error}"),
-            Error::NotListed { key, address } => write!(f, "{key} has no {address}"),
+            Error::NotListed { key, entry } => write!(f, "{key} has no {entry}"),
             Error::Key { path, source } => write!(f, "key file {}: {source}", path.display()),
             Error::KeyExists(path) => {
                 write!(f, "key file {} is there already and is not replaced", path.display())
@@ -95,6 +121,32 @@ impl core::fmt::Display for Error {
             }
             Error::WrongAnswer(address) => write!(f, "{address} answered something else"),
             Error::Output(source) => write!(f, "cannot write a report: {source}"),
+            Error::Join { topic, source } => write!(f, "cannot join {topic:?}: {source}"),
+            Error::Gossip(source) => write!(f, "{source}"),
+            Error::Publish(failure) => write!(f, "{failure}"),
+            Error::Nobody(nobody) => write!(f, "{nobody}"),
+            Error::MessageTooLong { what, max } => {
+                write!(f, "{what} is longer than {max} bytes, the most of a message")
+            }
+            Error::NobodyToMeet(path) => {
+                write!(
+                    f,
+                    "there is nobody to meet: no --peer, no --listen, and no BootstrapPeers in {}",
+                    path.display()
+                )
+            }
+            Error::NodeRuns(data) => {
+                let data = data.display();
+                write!(
+                    f,
+                    "a node runs in {data} and is used: --peer and --listen are for when none does"
+                )
+            }
+            Error::Refused(why) => f.write_str(why),
+            Error::NodeAnswer(what) => write!(f, "the running node: {what}"),
+            Error::NodeEnded => f.write_str("the running node has ended"),
+            Error::Stdin(source) => write!(f, "cannot read stdin: {source}"),
+            Error::Stdout(source) => write!(f, "cannot write stdout: {source}"),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use sanspeer_core::gossip::GossipEvent;
 use sanspeer_core::node::NodeEvent;
-use sanspeer_tokio::{Event, Events};
+use sanspeer_tokio::{Delivery, Event, Events, Subscription};
 
 /// Logs until the node ends.
 pub(crate) async fn log(mut events: Events) {
@@ -10,6 +10,28 @@ pub(crate) async fn log(mut events: Events) {
         match event {
             Event::Node(event) => log_one(&event),
             Event::Missed(number) => tracing::warn!("P2P: {number} events were not logged"),
+        }
+    }
+}
+
+/// Logs the messages of a topic until the node ends. As long as this runs, the node is in the topic.
+pub(crate) async fn log_messages(mut subscription: Subscription) {
+    while let Some(delivery) = subscription.next().await {
+        let topic = subscription.topic();
+        match delivery {
+            Delivery::Message(received) => {
+                let (message, via) = (received.message, received.propagation_source);
+                let length = message.data.len();
+                match message.source {
+                    Some(source) => {
+                        tracing::info!("P2P: {topic:?}: {length} bytes of {source}, from {via}");
+                    }
+                    None => tracing::info!("P2P: {topic:?}: {length} bytes, from {via}"),
+                }
+            }
+            Delivery::Missed(number) => {
+                tracing::warn!("P2P: {topic:?}: {number} messages were not logged");
+            }
         }
     }
 }
@@ -60,7 +82,7 @@ fn log_one(event: &NodeEvent) {
     }
 }
 
-/// Messages are for those who subscribe, and there may be many.
+/// Messages are logged by their topics.
 fn log_gossip(event: &GossipEvent) {
     match event {
         GossipEvent::Message { .. } => {}

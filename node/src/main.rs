@@ -3,7 +3,10 @@
 //! - [`cli`]: what can be typed; [`commands`]: what each command does;
 //! - [`config`]: from flags, environment, file and defaults to checked [`config::Settings`];
 //! - [`identity`]: the key file; [`private_file`]: files for their owner alone;
-//! - [`bootstrap`]: peers that are kept connected;
+//! - [`setup`]: what a node is started with; [`occasion`]: one that is started for a command;
+//!   [`bootstrap`]: peers that are kept connected;
+//! - [`pubsub`]: messages of topics, published and heard; [`output`] and [`signals`]: how what is heard
+//!   is printed, and what ends it;
 //! - [`events`] and [`log`]: what a running node tells whoever runs it;
 //! - [`admin`]: what it tells other commands.
 #![forbid(unsafe_code)]
@@ -17,7 +20,12 @@ mod error;
 mod events;
 mod identity;
 mod log;
+mod occasion;
+mod output;
 mod private_file;
+mod pubsub;
+mod setup;
+mod signals;
 
 use std::process::ExitCode;
 

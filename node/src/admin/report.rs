@@ -19,6 +19,8 @@ pub(crate) struct StatusReport {
     pub(crate) addresses: Vec<String>,
     /// Who is connected; empty while it is stopped.
     pub(crate) peers: Vec<PeerReport>,
+    /// The topics that it is in; empty while it is stopped.
+    pub(crate) topics: Vec<TopicReport>,
 }
 
 /// A connected peer.
@@ -35,6 +37,17 @@ pub(crate) struct PeerReport {
     pub(crate) rtt_ms: Option<f64>,
     pub(crate) agent: Option<String>,
     pub(crate) protocols: Vec<String>,
+}
+
+/// A topic that a node is in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct TopicReport {
+    pub(crate) topic: String,
+    /// Connected peers that are in it.
+    pub(crate) peers: Vec<String>,
+    /// Those of them that it exchanges every message with.
+    pub(crate) mesh_peers: Vec<String>,
 }
 
 impl From<PeerSummary> for PeerReport {

@@ -8,17 +8,19 @@ use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use data_encoding::HEXLOWER;
 use multiaddr::Protocol;
-use sanspeer_tokio::Node;
+use sanspeer_core::identity::PeerId;
+use sanspeer_tokio::{GossipError, Node};
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::file::AdminFile;
-use super::report::StatusReport;
+use super::report::{StatusReport, TopicReport};
+use super::topics;
 use crate::config::ConfigFile;
 use crate::error::Error;
 use crate::identity;
@@ -27,14 +29,15 @@ use crate::identity;
 pub(crate) struct Admin {
     data: PathBuf,
     file: AdminFile,
-    stop: oneshot::Sender<()>,
+    stop: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
 
-struct Shared {
-    node: Node,
+pub(super) struct Shared {
+    pub(super) node: Node,
     config: ConfigFile,
     token: String,
+    stop: watch::Receiver<bool>,
 }
 
 impl Admin {
@@ -53,16 +56,16 @@ impl Admin {
         let (address, listener) = bind.await.map_err(|source| Error::Admin { address, source })?;
         let file = AdminFile { address, token: token.clone() };
         file.write(data).map_err(Error::file("write", AdminFile::path(data)))?;
-        let shared = Arc::new(Shared { node, config, token });
+        let (stop, stopped) = watch::channel(false);
+        let shared = Arc::new(Shared { node, config, token, stop: stopped });
         let routes = Router::new()
             .route("/status", get(status))
+            .route("/publish", post(topics::publish))
+            .route("/subscribe", post(topics::subscribe))
             .layer(from_fn_with_state(Arc::clone(&shared), authorize))
-            .with_state(shared);
-        let (stop, stopped) = oneshot::channel();
+            .with_state(Arc::clone(&shared));
         let task = tokio::spawn(async move {
-            let stopped = async {
-                let _ = stopped.await;
-            };
+            let stopped = async move { shared.stopped().await };
             if let Err(error) = axum::serve(listener, routes).with_graceful_shutdown(stopped).await
             {
                 tracing::error!("P2P: the admin port failed: {error}");
@@ -75,8 +78,16 @@ impl Admin {
     pub(crate) async fn stop(self) {
         self.file.remove(&self.data);
         // The task may have ended by itself.
-        let _ = self.stop.send(());
+        let _ = self.stop.send(true);
         let _ = self.task.await;
+    }
+}
+
+impl Shared {
+    /// Returns when nothing more is to be answered.
+    pub(super) async fn stopped(&self) {
+        // If nobody can say so any more, it is so.
+        let _ = self.stop.clone().wait_for(|stopped| *stopped).await;
     }
 }
 
@@ -102,6 +113,8 @@ async fn status(State(shared): State<Arc<Shared>>) -> Result<Json<StatusReport>,
     let gone = |_| StatusCode::SERVICE_UNAVAILABLE;
     let addresses = shared.node.addresses().await.map_err(gone)?;
     let peers = shared.node.peers().await.map_err(gone)?;
+    let topics = topic_reports(&shared.node).await;
+    let topics = topics.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
     let us = shared.node.peer_id();
     let addresses = addresses.listening.into_iter().chain(addresses.external);
     Ok(Json(StatusReport {
@@ -110,5 +123,19 @@ async fn status(State(shared): State<Arc<Shared>>) -> Result<Json<StatusReport>,
         config: shared.config.clone(),
         addresses: addresses.map(|one| one.with(Protocol::P2p(us)).to_string()).collect(),
         peers: peers.into_iter().map(Into::into).collect(),
+        topics,
     }))
+}
+
+async fn topic_reports(node: &Node) -> Result<Vec<TopicReport>, GossipError> {
+    let mut reports = Vec::new();
+    let words = |peers: Vec<PeerId>| peers.iter().map(ToString::to_string).collect();
+    for topic in node.topics().await? {
+        reports.push(TopicReport {
+            topic: topic.as_str().to_owned(),
+            peers: words(node.topic_peers(&topic).await?),
+            mesh_peers: words(node.mesh_peers(&topic).await?),
+        });
+    }
+    Ok(reports)
 }

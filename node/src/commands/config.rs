@@ -1,7 +1,5 @@
 //! `sanspeer config`: shows or changes the configuration file.
 
-use multiaddr::Multiaddr;
-
 use super::in_force;
 use crate::cli::{Common, ConfigArgs};
 use crate::config::{ConfigFile, Settings};
@@ -14,6 +12,8 @@ pub(super) fn run(common: &Common, args: &ConfigArgs) -> Result<(), Error> {
     change(list, "ListenAddresses", &args.listen, &args.add_listen, &args.remove_listen)?;
     let list = &mut file.bootstrap_peers;
     change(list, "BootstrapPeers", &args.bootstrap, &args.add_bootstrap, &args.remove_bootstrap)?;
+    let list = &mut file.topics;
+    change(list, "Topics", &args.topic, &args.add_topic, &args.remove_topic)?;
     // Nothing is written that would not be read again.
     Settings::check(&file, &common.data)?;
     let changed = file != before;
@@ -32,21 +32,22 @@ pub(super) fn run(common: &Common, args: &ConfigArgs) -> Result<(), Error> {
 fn change(
     list: &mut Vec<String>,
     key: &'static str,
-    replacement: &[Multiaddr],
-    added: &[Multiaddr],
-    removed: &[Multiaddr],
+    replacement: &[impl ToString],
+    added: &[impl ToString],
+    removed: &[impl ToString],
 ) -> Result<(), Error> {
     if !replacement.is_empty() {
         list.clear();
     }
-    for address in replacement.iter().chain(added).map(ToString::to_string) {
-        if !list.contains(&address) {
-            list.push(address);
+    let replacement = replacement.iter().map(ToString::to_string);
+    for entry in replacement.chain(added.iter().map(ToString::to_string)) {
+        if !list.contains(&entry) {
+            list.push(entry);
         }
     }
-    for address in removed.iter().map(ToString::to_string) {
-        let place = list.iter().position(|listed| *listed == address);
-        list.remove(place.ok_or(Error::NotListed { key, address })?);
+    for entry in removed.iter().map(ToString::to_string) {
+        let place = list.iter().position(|listed| *listed == entry);
+        list.remove(place.ok_or(Error::NotListed { key, entry })?);
     }
     Ok(())
 }

@@ -3,10 +3,14 @@
 mod config;
 mod key;
 mod measure;
+mod publish;
 mod start;
 mod status;
+mod subscribe;
 
 use std::future::Future;
+
+use tokio::runtime::Runtime;
 
 use crate::cli::{Cli, Command, Common, Spelling};
 use crate::config::{ConfigFile, Settings, overridden};
@@ -20,6 +24,8 @@ pub(crate) fn run(Cli { common, command }: Cli) -> Result<(), Error> {
         Command::Status { json } => status::run(&common, json),
         Command::Config(args) => config::run(&common, &args),
         Command::Key(command) => key::run(&common, &command),
+        Command::Pub(args) => publish::run(&common, &args),
+        Command::Sub(args) => subscribe::run(&common, &args),
         Command::Ping { address, count } => measure::ping(address, count),
         Command::Perf { address, upload, download } => measure::perf(address, upload, download),
     }
@@ -35,7 +41,9 @@ fn in_force(common: &Common, file: &ConfigFile) -> Result<(ConfigFile, Settings)
 
 /// Runs `future` on a tokio runtime of its own.
 fn on_tokio<T>(future: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::Runtime)?;
-    runtime.block_on(future)
+    runtime()?.block_on(future)
+}
+
+fn runtime() -> Result<Runtime, Error> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::Runtime)
 }

@@ -1,12 +1,8 @@
 //! `sanspeer start`: runs the node until it is told to end.
 
-use std::io;
-
 use multiaddr::{Multiaddr, Protocol};
 use sanspeer_core::identity::Identity;
-use sanspeer_core::mailbox::Lease;
-use sanspeer_core::node::{ConnectionLimits, NodeConfig};
-use sanspeer_tokio::{Config, Node};
+use sanspeer_tokio::Node;
 
 use super::{in_force, on_tokio};
 use crate::admin::Admin;
@@ -14,7 +10,7 @@ use crate::bootstrap;
 use crate::cli::{Common, StartArgs};
 use crate::config::{ConfigFile, Settings};
 use crate::error::Error;
-use crate::{events, identity, log};
+use crate::{events, identity, log, pubsub, setup, signals};
 
 pub(super) fn run(common: &Common, args: &StartArgs) -> Result<(), Error> {
     let file = ConfigFile::read_or_write(&common.data)?;
@@ -25,7 +21,12 @@ pub(super) fn run(common: &Common, args: &StartArgs) -> Result<(), Error> {
             common.set.push((key.to_owned(), list.join(",")));
         }
     }
-    let (config, settings) = in_force(&common, &file)?;
+    let (mut config, mut settings) = in_force(&common, &file)?;
+    if !args.topic.is_empty() {
+        // Not as text: there may be commas in them.
+        config.topics.clone_from(&args.topic);
+        settings = Settings::check(&config, &common.data)?;
+    }
     log::start(settings.log_level);
     let keypair = match identity::key_in_force(&settings)? {
         Some(keypair) => keypair,
@@ -42,7 +43,7 @@ async fn serve(
     settings: Settings,
     identity: Identity,
 ) -> Result<(), Error> {
-    let node = sanspeer_tokio::start(node_config(&settings, identity)).map_err(Error::Start)?;
+    let node = setup::start(setup::node_config(&settings, identity)).await?;
     tracing::info!("P2P: {} is {}", settings.agent_version, node.peer_id());
     let told = tokio::spawn(events::log(node.events()));
     let result = run_until_told(&common, config, &settings, &node).await;
@@ -58,7 +59,7 @@ async fn run_until_told(
     settings: &Settings,
     node: &Node,
 ) -> Result<(), Error> {
-    let end = end_of_run().map_err(Error::Runtime)?;
+    let end = signals::end_of_run().map_err(Error::Runtime)?;
     for address in &settings.listen_addresses {
         listen(node, address).await?;
     }
@@ -66,10 +67,14 @@ async fn run_until_told(
         // It says only that the node is gone.
         let _ = node.add_external_address(address.clone()).await;
     }
+    for subscription in pubsub::subscribe(node, &settings.topics).await? {
+        tokio::spawn(events::log_messages(subscription));
+    }
     let config = config.without_secrets();
     let admin = Admin::start(&common.data, settings.admin_address, node.clone(), config).await?;
     for address in &settings.bootstrap_peers {
-        tokio::spawn(bootstrap::keep_connected(node.clone(), address.clone()));
+        let logged = bootstrap::logged(address.clone());
+        tokio::spawn(bootstrap::keep_connected(node.clone(), address.clone(), logged));
     }
     end.await;
     tracing::info!("P2P: shutting down");
@@ -85,46 +90,4 @@ async fn listen(node: &Node, address: &Multiaddr) -> Result<(), Error> {
         .map_err(|source| Error::Listen { address: address.clone(), source })?;
     println!("{}", bound.with(Protocol::P2p(node.peer_id())));
     Ok(())
-}
-
-fn node_config(settings: &Settings, identity: Identity) -> Config {
-    let mut config = Config::new(identity);
-    let limits = ConnectionLimits {
-        max_connections: settings.high_connections,
-        max_inbound: settings.max_inbound_connections,
-        max_outbound: settings.max_outbound_connections,
-        ..ConnectionLimits::default()
-    };
-    config.node = NodeConfig {
-        limits,
-        low_connections: settings.low_connections,
-        idle_timeout: settings.idle_connection,
-        lease: Lease { ping_interval: settings.ping_interval, ..Lease::default() },
-        perf: settings.serve_perf,
-        ..NodeConfig::default()
-    };
-    config.node.identify.agent.clone_from(&settings.agent_version);
-    config.node.identify.protocol_version.clone_from(&settings.protocol_version);
-    config
-}
-
-/// Ctrl-C, or what a service manager sends. It is listened for from this call on.
-fn end_of_run() -> io::Result<impl Future<Output = ()>> {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let (mut interrupt, mut terminate) =
-            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-        Ok(async move {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-        })
-    }
-    #[cfg(not(unix))]
-    Ok(async {
-        // Without the signal there is nothing to wait for.
-        let _ = tokio::signal::ctrl_c().await;
-    })
 }

@@ -1,7 +1,7 @@
-//! `sanspeer status`: the configuration and, while the node runs, its peers.
+//! `sanspeer status`: the configuration and, while the node runs, its topics and peers.
 
 use super::in_force;
-use crate::admin::{PeerReport, StatusReport, running};
+use crate::admin::{PeerReport, StatusReport, TopicReport, running};
 use crate::cli::Common;
 use crate::config::ConfigFile;
 use crate::error::Error;
@@ -9,7 +9,7 @@ use crate::identity;
 
 pub(super) fn run(common: &Common, json: bool) -> Result<(), Error> {
     let report = match running(&common.data) {
-        Some(report) => report,
+        Some((_, report)) => report,
         None => stopped(common)?,
     };
     if json {
@@ -30,6 +30,7 @@ fn stopped(common: &Common) -> Result<StatusReport, Error> {
         config: config.without_secrets(),
         addresses: Vec::new(),
         peers: Vec::new(),
+        topics: Vec::new(),
     })
 }
 
@@ -49,6 +50,12 @@ fn as_text(report: &StatusReport) -> String {
             lines.extend(if list.is_empty() { vec!["  none".to_owned()] } else { indented(list) });
         }
     }
+    lines.push("Topics:".to_owned());
+    let topics: Vec<String> = match report.running {
+        true => report.topics.iter().map(topic_line).collect(),
+        false => report.config.topics.iter().map(|topic| format!("{topic:?}")).collect(),
+    };
+    lines.extend(if topics.is_empty() { vec!["  none".to_owned()] } else { indented(&topics) });
     if report.running {
         lines.push(format!("Peers: {}", report.peers.len()));
         lines.extend(report.peers.iter().map(peer_line));
@@ -58,6 +65,11 @@ fn as_text(report: &StatusReport) -> String {
 
 fn indented(list: &[String]) -> Vec<String> {
     list.iter().map(|line| format!("  {line}")).collect()
+}
+
+fn topic_line(topic: &TopicReport) -> String {
+    let (peers, mesh) = (topic.peers.len(), topic.mesh_peers.len());
+    format!("{:?}  peers: {peers}  in the mesh: {mesh}", topic.topic)
 }
 
 fn peer_line(peer: &PeerReport) -> String {

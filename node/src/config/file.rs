@@ -20,6 +20,8 @@ pub(crate) struct ConfigFile {
     pub(crate) listen_addresses: Vec<String>,
     /// Multiaddrs with `/p2p/<peer id>`, dialled at the start and again until they answer.
     pub(crate) bootstrap_peers: Vec<String>,
+    /// Topics of gossip to be in: messages are passed on, and logged.
+    pub(crate) topics: Vec<String>,
     /// The key, in protobuf; empty is `p2p_key` in the data folder.
     pub(crate) private_key_file: String,
     /// An Ed25519 key in hex, instead of the file; empty is none. It is never shown.
@@ -44,7 +46,7 @@ pub(crate) struct ConfigFile {
     pub(crate) ping_interval_seconds: u64,
     /// Whether to answer `sanspeer perf` of others, which sends them as many bytes as they like.
     pub(crate) serve_perf: bool,
-    /// Where a running node answers `status`: a loopback address and port; port 0 is any.
+    /// Where a running node answers `status`, `pub` and `sub`: a loopback address and port; port 0 is any.
     pub(crate) admin_address: String,
     /// `error`, `warn`, `info`, `debug` or `trace`.
     pub(crate) log_level: String,
@@ -64,6 +66,7 @@ impl Default for ConfigFile {
                 "/ip4/0.0.0.0/udp/9000/quic-v1".to_owned(),
             ],
             bootstrap_peers: Vec::new(),
+            topics: Vec::new(),
             private_key_file: String::new(),
             private_key: String::new(),
             announce_addresses: Vec::new(),

@@ -9,4 +9,4 @@ mod settings;
 
 pub(crate) use file::ConfigFile;
 pub(crate) use layers::overridden;
-pub(crate) use settings::{LogLevel, SettingError, Settings};
+pub(crate) use settings::{LogLevel, SettingError, Settings, topic};

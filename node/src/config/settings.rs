@@ -5,9 +5,13 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use multiaddr::{Multiaddr, Protocol};
+use sanspeer_core::gossip::{GossipConfig, Topic};
 
 use super::file::ConfigFile;
 use crate::identity::SuppliedKey;
+
+/// How much of a topic is shown that is none, in characters.
+const MAX_SHOWN_CHARACTERS: usize = 64;
 
 const KEY_FILE_NAME: &str = "p2p_key";
 
@@ -21,6 +25,8 @@ pub(crate) struct Settings {
     pub(crate) listen_addresses: Vec<Multiaddr>,
     /// Each names its peer.
     pub(crate) bootstrap_peers: Vec<Multiaddr>,
+    /// Each once.
+    pub(crate) topics: Vec<Topic>,
     pub(crate) private_key_file: PathBuf,
     pub(crate) private_key: Option<SuppliedKey>,
     pub(crate) announce_addresses: Vec<Multiaddr>,
@@ -71,6 +77,7 @@ impl Settings {
         Ok(Settings {
             listen_addresses,
             bootstrap_peers,
+            topics: topics("Topics", &config.topics)?,
             private_key_file: key_file(data, &config.private_key_file),
             private_key: supplied_key(&config.private_key)?,
             announce_addresses: addresses("AnnounceAddresses", &config.announce_addresses)?,
@@ -98,6 +105,33 @@ fn addresses(key: &str, list: &[String]) -> Result<Vec<Multiaddr>, SettingError>
 
 fn names_peer(address: &Multiaddr) -> bool {
     matches!(address.iter().last(), Some(Protocol::P2p(_)))
+}
+
+/// A topic that is `key`'s.
+pub(crate) fn topic(key: &str, text: &str) -> Result<Topic, SettingError> {
+    Topic::new(text).map_err(|error| {
+        let mut characters = text.escape_debug();
+        let mut shown: String = characters.by_ref().take(MAX_SHOWN_CHARACTERS).collect();
+        if characters.next().is_some() {
+            shown.push('…');
+        }
+        wrong(key, &shown, error)
+    })
+}
+
+fn topics(key: &str, list: &[String]) -> Result<Vec<Topic>, SettingError> {
+    let mut topics: Vec<Topic> = Vec::new();
+    for text in list {
+        let topic = topic(key, text)?;
+        if !topics.contains(&topic) {
+            topics.push(topic);
+        }
+    }
+    let most = GossipConfig::default().max_topics;
+    if topics.len() > most {
+        return Err(wrong(key, &format!("{} topics", topics.len()), format!("more than {most}")));
+    }
+    Ok(topics)
 }
 
 fn key_file(data: &Path, text: &str) -> PathBuf {
@@ -197,9 +231,16 @@ mod tests {
     }
 
     #[test]
+    fn a_topic_that_is_listed_twice_is_one() {
+        let settings = check(|config| config.topics = ["a", "b", "a"].map(String::from).into());
+        let topics = settings.unwrap().topics;
+        assert_eq!(topics.iter().map(Topic::as_str).collect::<Vec<_>>(), ["a", "b"]);
+    }
+
+    #[test]
     fn what_is_wrong_is_named_with_its_key() {
         type Change = fn(&mut ConfigFile);
-        let cases: [(Change, &str, &str); 7] = [
+        let cases: [(Change, &str, &str); 10] = [
             (|c| c.listen_addresses.push("/ip4/1.2.3".into()), "ListenAddresses", "/ip4/1.2.3"),
             (|c| c.bootstrap_peers.push("/memory/1".into()), "BootstrapPeers", "/p2p/"),
             (|c| c.admin_address = "0.0.0.0:1".into(), "AdminAddress", "loopback"),
@@ -207,6 +248,9 @@ mod tests {
             (|c| c.log_level = "loud".into(), "LogLevel", "loud"),
             (|c| c.announce_addresses.push("/ip4/x".into()), "AnnounceAddresses", "/ip4/x"),
             (|c| c.private_key = "c0ffee".into(), "PrivateKey", "(hidden)"),
+            (|c| c.topics.push(String::new()), "Topics", "empty"),
+            (|c| c.topics.push("x".repeat(1025)), "Topics", "1025 bytes"),
+            (|c| c.topics = (0..101).map(|n| n.to_string()).collect(), "Topics", "101 topics"),
         ];
         for (change, key, problem) in cases {
             let error = check(change).unwrap_err();
