@@ -9,7 +9,7 @@ usage: table.sh [--peers LIST] [--runtimes LIST] [--do CHECKS] [--size BYTES] [-
 
   --peers LIST        implementations at the other end: go,js (both)
   --runtimes LIST     drivers of ours: tokio,smol,async-std (all three)
-  --do CHECKS         what the dialer of a cell checks (ping,identify,echo)
+  --do CHECKS         what the dialer of a cell checks (ping,identify,echo,gossip)
   --size BYTES        what the echo carries (16777216)
   --timeout SECONDS   for one cell (120)
   --out FILE          writes the table there too, if all of it was run
@@ -29,7 +29,7 @@ fail_usage() {
 
 peers=go,js
 runtimes=tokio,smol,async-std
-checks=ping,identify,echo
+checks=ping,identify,echo,gossip
 size=16777216
 cell_timeout=120
 out=
@@ -62,10 +62,6 @@ for runtime in ${runtimes//,/ }; do
 done
 
 interop=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
-root=$(CDPATH='' cd -- "$interop/../.." && pwd)
-target=${CARGO_TARGET_DIR:-$root/target}
-mkdir -p "$target"
-target=$(CDPATH='' cd -- "$target" && pwd)
 
 work=$(mktemp -d)
 listener_pid=
@@ -84,50 +80,7 @@ trap cleanup EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# ---- What is built. Each sets the words of a command that `peer …` follows, or a reason to skip it.
-
-ours=()
-go=()
-js=()
-declare -A skipped=() versions=()
-
-build_ours() {
-    local program=${OURS:-}
-    if [ -z "$program" ]; then
-        (cd "$root" && cargo build --quiet -p sanspeer-conformance --bin sanspeer-conformance) >&2
-        program=$target/debug/sanspeer-conformance
-    fi
-    [ -x "$program" ] || {
-        echo "table.sh: no program $program" >&2
-        exit 1
-    }
-    ours=("$program")
-}
-
-build_go() {
-    if ! command -v go >/dev/null 2>&1; then
-        skipped[go]="Go is missing: install Go 1.25.7 or later (https://go.dev/dl)"
-        return
-    fi
-    (cd "$interop/go" && go build -o "$target/go-peer" .) >&2
-    go=("$target/go-peer")
-    versions[go]=$(go env GOVERSION)
-}
-
-# Node comes from npm, pinned like the rest; the Node that runs npm may be older.
-build_js() {
-    if ! command -v npm >/dev/null 2>&1; then
-        skipped[js]="npm is missing: install Node with npm (https://nodejs.org)"
-        return
-    fi
-    local modules=$interop/js/node_modules
-    if ! [ "$modules/.installed" -nt "$interop/js/package-lock.json" ]; then
-        (cd "$interop/js" && npm ci --no-audit --no-fund --loglevel=error) >&2
-        touch "$modules/.installed"
-    fi
-    js=("$modules/node/bin/node" "$interop/js/peer.js")
-    versions[js]="Node $("${js[0]}" --version)"
-}
+. "$interop/peers.sh"
 
 # ---- One cell.
 

@@ -4,6 +4,8 @@ use std::io::{BufRead as _, BufReader, Lines};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 use sanspeer_conformance::peer::args::Transport;
+use sanspeer_core::gossip::{GossipConfig, Topic};
+use sanspeer_driver::Delivery;
 use sanspeer_smol::Config;
 use serde_json::Value;
 
@@ -33,6 +35,10 @@ impl Listener {
         let first = lines.next().expect("a line").expect("a line");
         let address = first.strip_prefix("LISTEN ").expect("where it listens").to_owned();
         Listener { process, address, lines }
+    }
+
+    fn peer_id(&self) -> &str {
+        self.address.rsplit('/').next().expect("an address ends with a peer id")
     }
 
     /// The next event of that name; others are passed over.
@@ -78,22 +84,25 @@ fn two_of_them_pass_every_check_on_every_runtime() {
         let dialer_on = RUNTIMES[(index + 1) % RUNTIMES.len()];
         for (transport, security) in TRANSPORTS {
             let security = ["--security", security];
-            let mut listener = Listener::start(
-                &[&["--transport", transport, "--runtime", listener_on], &security[..]].concat(),
-            );
-            let checks = ["--do", "ping,identify,echo", "--size", "300001"];
+            let flags = ["--transport", transport, "--runtime", listener_on, "--topic", "interop"];
+            let mut listener = Listener::start(&[&flags[..], &security].concat());
+            let checks = ["--do", "ping,identify,echo,gossip", "--size", "300001"];
             let streams = ["--streams", "20", "--concurrency", "8", "--runtime", dialer_on];
             let output = dial(&[&[&*listener.address], &checks[..], &streams, &security].concat());
             assert!(output.status.success(), "{output:?}");
             let found = lines(&output);
-            assert_eq!(found.len(), 3, "{found:?}");
-            for (line, check) in found.iter().zip(["ping", "identify", "echo"]) {
+            assert_eq!(found.len(), 4, "{found:?}");
+            for (line, check) in found.iter().zip(["ping", "identify", "echo", "gossip"]) {
                 assert_eq!((&line["check"], &line["ok"]), (&check.into(), &true.into()), "{line}");
             }
             assert!(found[0]["got"]["rtt_us"].is_u64(), "{found:?}");
             assert!(found[1]["got"]["agent"].as_str().expect("an agent").starts_with("sanspeer/"));
             assert_eq!(found[2]["got"]["bytes"], 20 * 300_001);
             assert_eq!(found[2]["got"]["at_once"], 8);
+            let (got, author) = (&found[3]["got"], listener.peer_id());
+            assert_eq!((&got["topic"], &got["from"]), (&"interop".into(), &author.into()), "{got}");
+            let data = got["data"].as_str().expect("a text");
+            assert!(data.ends_with(&format!(" from {author}")), "{got}");
             let connected = listener.wait_for("connected");
             let echoed = listener.wait_for("echo");
             assert_eq!((&echoed["ok"], &echoed["bytes"]), (&true.into(), &300_001.into()));
@@ -117,6 +126,57 @@ fn a_listener_tells_who_came_and_lives_on_when_somebody_is_refused() {
     assert!(identified["agent"].as_str().expect("an agent").starts_with("sanspeer/"));
     let protocols = identified["protocols"].as_array().expect("a list");
     assert!(protocols.contains(&"/ipfs/ping/1.0.0".into()), "{identified}");
+}
+
+#[test]
+fn a_listener_prints_what_others_publish_and_who_they_are() {
+    for runtime in RUNTIMES {
+        let mut listener = Listener::start(&["--topic", "blocks", "--runtime", runtime]);
+        let address = listener.address.clone();
+        smol::block_on(async {
+            let mut config = Config::ephemeral().expect("a key");
+            config.gossip = Some(GossipConfig::default());
+            let node = sanspeer_smol::start(config).expect("a node");
+            let topic = Topic::new("blocks").expect("a topic");
+            let mut subscription = node.subscribe(&topic).await.expect("a topic");
+            node.dial(address.parse().expect("an address")).await.expect("a connection");
+            // Before it listens to us, there is nobody to publish for. It says something once a second.
+            let found = || node.publish(&topic, "found \u{26cf}".into());
+            while found().await.is_err() {
+                let Some(Delivery::Message(theirs)) = subscription.next().await else {
+                    panic!("the node is there, and the subscription is read");
+                };
+                let author = theirs.message.source.expect("an author").to_string();
+                assert_eq!(author, listener.peer_id());
+            }
+            let line = smol::unblock(move || listener.wait_for("gossip")).await;
+            assert_eq!(line["topic"], "blocks");
+            assert_eq!(line["from"], node.peer_id().to_string());
+            assert_eq!(line["data"], "found \u{26cf}");
+            node.shutdown().await;
+        });
+    }
+}
+
+#[test]
+fn a_listener_connects_to_those_that_it_is_told_and_passes_on_what_they_say() {
+    let topic = ["--topic", "blocks"];
+    let (mut one, mut other) = (Listener::start(&topic), Listener::start(&topic));
+    let to = ["--connect", &*one.address, "--connect", &*other.address];
+    let _between = Listener::start(&[&topic[..], &to].concat());
+    while one.wait_for("gossip")["from"] != other.peer_id() {}
+    while other.wait_for("gossip")["from"] != one.peer_id() {}
+}
+
+#[test]
+fn a_check_of_gossip_fails_when_nothing_comes_of_the_other_side() {
+    // It gossips, but not about this.
+    let listener = Listener::start(&["--topic", "blocks"]);
+    let output = dial(&[&listener.address, "--do", "gossip,ping", "--timeout", "3"]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let found = lines(&output);
+    assert_eq!((&found[0]["check"], &found[0]["ok"]), (&"gossip".into(), &false.into()));
+    assert_eq!((&found[1]["check"], &found[1]["ok"]), (&"ping".into(), &true.into()));
 }
 
 #[test]
@@ -144,10 +204,10 @@ fn what_a_person_gets_wrong_is_one_line() {
         (&["dial", nobody, "--do", "dance"][..], "dance"),
         (&["dial", nobody, "--do", "ping", "--loud"], "--loud"),
         (&["dial", nobody, "--do", "ping"], nobody),
-        (&["dial", nobody, "--do", "ping,gossip"], "gossip is not built yet"),
         (&["dial", nobody, "--do", "kad"], "kad is not built yet"),
         (&["dial", "nowhere", "--do", "ping"], "nowhere"),
-        (&["listen", "--topic", "blocks"], "not built yet"),
+        (&["dial", nobody, "--do", "ping", "--topic", ""], "--topic"),
+        (&["listen", "--topic", ""], "--topic"),
         (&["listen", "--transport", "quic", "--security", "noise"], "QUIC"),
         (&["listen", "--runtime", "node"], "node"),
         (&["sing"], "sing"),

@@ -25,13 +25,13 @@ import (
 
 // The command line that the peers of all implementations share (conformance/interop/PROTOCOLS.md):
 //
-//	peer listen --transport tcp|quic --security noise|tls [--topic T]
+//	peer listen --transport tcp|quic --security noise|tls [--topic T] [--connect ADDR]...
 //	peer dial ADDR --do ping,identify,echo[,gossip,kad] [--size BYTES] [--security noise|tls] [--topic T]
 //
 // listen prints `LISTEN <multiaddr>`, then one line of JSON an event, and serves until it gets SIGINT or
 // SIGTERM. dial prints one line of JSON a check, and exits 0 only if all passed. A wrong command line
 // exits 2.
-var errPeerUsage = errors.New("usage: go-peer peer listen [--transport tcp|quic] [--security noise|tls] [--topic T]\n" +
+var errPeerUsage = errors.New("usage: go-peer peer listen [--transport tcp|quic] [--security noise|tls] [--topic T] [--connect ADDR]...\n" +
 	"       go-peer peer dial ADDR --do ping,identify,echo[,gossip,kad] [--size BYTES] [--security noise|tls] [--topic T]")
 
 const (
@@ -72,6 +72,12 @@ func runPeer(args []string) int {
 func peerListen(args []string) error {
 	flags := newPeerFlags("peer listen")
 	flags.StringVar(&flags.options.transport, "transport", "tcp", "tcp or quic")
+	var connect []*peer.AddrInfo
+	flags.Func("connect", "peer to connect to, once it listens; any number of times", func(text string) error {
+		remote, err := peer.AddrInfoFromString(text)
+		connect = append(connect, remote)
+		return err
+	})
 	if err := flags.Parse(args); err != nil || flags.NArg() != 0 {
 		return errPeerUsage
 	}
@@ -100,6 +106,11 @@ func peerListen(args []string) error {
 		return fmt.Errorf("no listening address for %s", flags.options.transport)
 	}
 	lines.raw("LISTEN " + addrs[0].String())
+	for _, remote := range connect {
+		if err := h.Connect(ctx, *remote); err != nil {
+			return fmt.Errorf("connect: %w", err)
+		}
+	}
 	<-ctx.Done()
 	return nil
 }

@@ -17,7 +17,7 @@ export const ECHO_PROTOCOL = '/interop/echo/1.0.0'
 export async function newNode ({ security, topic, listen }) {
   const services = { identify: identify(), identifyPush: identifyPush(), ping: ping() }
   if (topic != null) {
-    services.pubsub = gossipsub({ allowPublishToZeroTopicPeers: true })
+    services.pubsub = gossipsub({ allowPublishToZeroTopicPeers: true, msgIdFn: specifiedMessageId })
   }
   return createLibp2p({
     addresses: { listen: listen ? ['/ip4/127.0.0.1/tcp/0'] : [] },
@@ -26,6 +26,18 @@ export async function newNode ({ security, topic, listen }) {
     streamMuxers: [yamux()],
     services
   })
+}
+
+/**
+ * The id of the specification: the author, then the sequence number. js-libp2p's own has the author's
+ * public key instead, so that its IHAVE and IWANT mean nothing to the others, nor theirs to it.
+ */
+function specifiedMessageId ({ from, sequenceNumber }) {
+  const author = from.toMultihash().bytes
+  const id = new Uint8Array(author.length + 8)
+  id.set(author)
+  new DataView(id.buffer).setBigUint64(author.length, sequenceNumber)
+  return id
 }
 
 /** Echoes as it reads. */

@@ -1,7 +1,7 @@
 // The js-libp2p side of the interop table, with the command line that the peers of all implementations
 // share (conformance/interop/PROTOCOLS.md):
 //
-//   peer.js peer listen [--transport tcp] [--security noise|tls] [--topic T]
+//   peer.js peer listen [--transport tcp] [--security noise|tls] [--topic T] [--connect ADDR]...
 //   peer.js peer dial ADDR --do ping,identify,echo[,gossip,kad] [--size BYTES] [--security noise|tls] [--topic T]
 //
 // listen prints `LISTEN <multiaddr>`, then one line of JSON an event, and serves until it gets SIGINT or
@@ -18,7 +18,7 @@ import { newNode, serveEcho } from './host.js'
 const DEFAULT_TOPIC = 'interop'
 const DIAL_TIMEOUT_MS = 60_000
 
-const USAGE = `usage: peer.js peer listen [--transport tcp] [--security noise|tls] [--topic T]
+const USAGE = `usage: peer.js peer listen [--transport tcp] [--security noise|tls] [--topic T] [--connect ADDR]...
        peer.js peer dial ADDR --do ping,identify,echo[,gossip,kad] [--size BYTES] [--security noise|tls] [--topic T]`
 
 class UsageError extends Error {}
@@ -49,10 +49,14 @@ async function main (args) {
 }
 
 async function listen (args) {
-  const { values } = parse(args, 0, { transport: { type: 'string', default: 'tcp' } })
+  const { values } = parse(args, 0, {
+    transport: { type: 'string', default: 'tcp' },
+    connect: { type: 'string', multiple: true, default: [] }
+  })
   if (values.transport !== 'tcp') {
     throw new UsageError(`this peer has no transport ${values.transport}`)
   }
+  const connect = values.connect.map(parseAddr)
   const node = await newNode({ security: values.security, topic: values.topic, listen: true })
   reportPeers(node)
   await serveEcho(node, printLine)
@@ -60,6 +64,9 @@ async function listen (args) {
     joinGossip(node, values.topic, printLine)
   }
   console.log(`LISTEN ${node.getMultiaddrs()[0]}`)
+  for (const addr of connect) {
+    await node.dial(addr, { signal: AbortSignal.timeout(DIAL_TIMEOUT_MS) })
+  }
   await Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')])
   await node.stop()
   return 0

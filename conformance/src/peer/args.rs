@@ -8,7 +8,7 @@ use super::runtime::RuntimeName;
 /// The two roles.
 #[derive(Clone, Debug, Subcommand)]
 pub enum PeerCommand {
-    /// Listens on the loopback interface, prints where, and answers ping, identify and echo
+    /// Listens on the loopback interface, prints where, and answers ping, identify, echo and gossip
     Listen(ListenArgs),
     /// Dials a peer and checks what it answers; exits 0 only if all checks passed
     Dial(DialArgs),
@@ -26,9 +26,12 @@ pub struct ListenArgs {
     /// The driver
     #[arg(long, value_enum, default_value_t = RuntimeName::Tokio)]
     pub runtime: RuntimeName,
-    /// A topic to take part in: not built yet
+    /// A topic to join, and to publish on once a second
     #[arg(long, value_name = "T")]
     pub topic: Option<String>,
+    /// A peer to connect to, once it listens; any number of times
+    #[arg(long, value_name = "ADDR")]
+    pub connect: Vec<Multiaddr>,
 }
 
 /// What `peer dial` takes.
@@ -52,6 +55,9 @@ pub struct DialArgs {
     /// What secures connections over TCP; noise if not given. QUIC has TLS of its own
     #[arg(long, value_enum)]
     pub security: Option<Security>,
+    /// A topic to join, and to publish on once a second; interop if gossip is checked
+    #[arg(long, value_name = "T")]
+    pub topic: Option<String>,
     /// The driver
     #[arg(long, value_enum, default_value_t = RuntimeName::Tokio)]
     pub runtime: RuntimeName,
@@ -87,7 +93,7 @@ pub enum CheckName {
     Identify,
     /// The peer sends back what it is sent.
     Echo,
-    /// Not built yet.
+    /// What the peer publishes arrives.
     Gossip,
     /// Not built yet.
     Kad,

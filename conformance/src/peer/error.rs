@@ -2,6 +2,8 @@
 
 use std::io;
 
+use sanspeer_core::gossip::TopicError;
+use sanspeer_driver::gossip::JoinError;
 use sanspeer_driver::{Multiaddr, RequestError, StartError};
 
 /// Why a command failed.
@@ -11,6 +13,8 @@ pub enum Error {
     NotBuilt(&'static str),
     /// QUIC is secured by its own TLS and nothing else.
     QuicHasTls,
+    /// The text is no topic.
+    Topic(String, TopicError),
     /// No threads.
     Runtime(io::Error),
     /// The node did not start.
@@ -19,6 +23,8 @@ pub enum Error {
     Listen(Multiaddr, RequestError),
     /// The echo protocol cannot be answered.
     Accept(RequestError),
+    /// A topic cannot be joined.
+    Join(JoinError),
     /// The peer could not be connected.
     Dial(Multiaddr, RequestError),
     /// The peer could not be connected in time.
@@ -34,10 +40,12 @@ impl core::fmt::Display for Error {
             Error::QuicHasTls => {
                 f.write_str("--security noise is for TCP: QUIC has TLS of its own")
             }
+            Error::Topic(topic, source) => write!(f, "--topic {topic:?}: {source}"),
             Error::Runtime(source) => write!(f, "cannot start the runtime: {source}"),
             Error::Start(source) => write!(f, "cannot start: {source}"),
             Error::Listen(address, source) => write!(f, "cannot listen on {address}: {source}"),
             Error::Accept(source) => write!(f, "cannot accept streams: {source}"),
+            Error::Join(source) => write!(f, "cannot join the topic: {source}"),
             Error::Dial(address, source) => write!(f, "cannot connect to {address}: {source}"),
             Error::DialTimedOut(address) => write!(f, "cannot connect to {address} in time"),
             Error::Output(source) => write!(f, "cannot print a report: {source}"),

@@ -2,31 +2,34 @@
 
 use std::io::{self, Write as _};
 
+use sanspeer_core::gossip::{GossipConfig, Topic};
 use sanspeer_core::node::NodeEvent;
 use sanspeer_driver::runtime::Runtime;
-use sanspeer_driver::{Event, Events, SecurityProtocol};
+use sanspeer_driver::{Event, Events, Multiaddr, SecurityProtocol};
 
 use super::args::{ListenArgs, Security, Transport};
 use super::error::Error;
+use super::gossip::Member;
 use super::report::{self, EventLine};
 use super::runtime::OnRuntime;
-use super::{echo, node};
+use super::{echo, gossip, node};
 
 /// A peer that answers until it is killed, or until nobody reads what it prints.
 #[derive(Debug)]
 pub struct Listening {
     transport: Transport,
     security: SecurityProtocol,
+    topic: Option<Topic>,
+    /// Whom it connects to.
+    connect: Vec<Multiaddr>,
 }
 
 impl Listening {
     /// What the arguments ask for.
     pub fn new(args: ListenArgs) -> Result<Self, Error> {
-        if args.topic.is_some() {
-            return Err(Error::NotBuilt("gossip, which --topic is for,"));
-        }
         let security = security(args.transport, args.security)?;
-        Ok(Listening { transport: args.transport, security })
+        let topic = args.topic.as_deref().map(gossip::topic).transpose()?;
+        Ok(Listening { transport: args.transport, security, topic, connect: args.connect })
     }
 }
 
@@ -45,17 +48,26 @@ impl OnRuntime for Listening {
     type Output = Result<(), Error>;
 
     async fn run<R: Runtime>(self, runtime: R) -> Result<(), Error> {
-        let node = node::start(&runtime, self.security).map_err(Error::Start)?;
+        let gossip = self.topic.as_ref().map(|_| GossipConfig::default());
+        let node = node::start_gossiping(&runtime, self.security, gossip).map_err(Error::Start)?;
         let events = node.events();
         let acceptor = node.accept(echo::protocol()).await.map_err(Error::Accept)?;
-        // The events end the program if nothing can be printed; a stream only ends itself.
+        // The events end the program if nothing can be printed; a stream, or a topic, only itself.
         let ended = |line| drop(report::print(&line));
         runtime.spawn(echo::serve(runtime.clone(), acceptor, ended));
+        if let Some(topic) = &self.topic {
+            let member = Member::join(&runtime, &node, topic).await?;
+            runtime.spawn(print_messages(member));
+        }
         let any = self.transport.any_port();
         let listening = node.listen(any.clone()).await;
         let (_, address) = listening.map_err(|error| Error::Listen(any, error))?;
         let address = address.with_p2p(node.peer_id()).expect("no other peer in it");
         announce(&address.to_string()).map_err(Error::Output)?;
+        for address in self.connect {
+            let peer = node.dial(address.clone()).await;
+            peer.map_err(|error| Error::Dial(address, error))?;
+        }
         print_all(events).await.map_err(Error::Output)
     }
 }
@@ -64,6 +76,14 @@ fn announce(address: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "LISTEN {address}")?;
     out.flush()
+}
+
+async fn print_messages(mut member: Member) {
+    while let Some((_, line)) = member.next().await {
+        if report::print(&EventLine::Gossip(line)).is_err() {
+            return;
+        }
+    }
 }
 
 async fn print_all(mut events: Events) -> io::Result<()> {

@@ -3,7 +3,8 @@
 //! - [`args`]: what `peer listen` and `peer dial` take; [`runtime`]: which driver carries it;
 //! - [`node`]: the node behind both;
 //! - [`listen`] and [`dial`]: the two roles;
-//! - [`echo`]: the answering side of `/interop/echo/1.0.0`; [`checks`]: what a dialer checks;
+//! - [`echo`]: the answering side of `/interop/echo/1.0.0`; [`gossip`]: a topic that is joined;
+//!   [`checks`]: what a dialer checks;
 //! - [`pattern`]: what an echo carries; [`summary`] and [`deadline`]: waiting for something;
 //! - [`report`]: the lines that are printed; [`error`]: why a command failed.
 
@@ -13,6 +14,7 @@ pub mod deadline;
 pub mod dial;
 pub mod echo;
 pub mod error;
+pub mod gossip;
 pub mod listen;
 pub mod node;
 pub mod pattern;

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::args::CheckName;
 use super::checks::Got;
+use super::gossip::GossipLine;
 
 /// What a listener tells, as `{"event":"connected",…}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -53,6 +54,8 @@ pub enum EventLine {
         #[serde(skip_serializing_if = "Option::is_none")]
         error: Option<String>,
     },
+    /// A message of the topic came.
+    Gossip(GossipLine),
     /// Events that were lost because nobody read this program's output.
     Missed {
         /// How many.
@@ -108,6 +111,15 @@ mod tests {
         let line = CheckLine::new(CheckName::Echo, Err("no".to_owned()));
         let text = serde_json::to_string(&line).expect("JSON");
         assert_eq!(text, r#"{"check":"echo","ok":false,"error":"no"}"#);
+        let gossip =
+            GossipLine { topic: "T".to_owned(), from: "P".to_owned(), data: "0 from P".to_owned() };
+        let line = EventLine::Gossip(gossip.clone());
+        let text = serde_json::to_string(&line).expect("JSON");
+        assert_eq!(text, r#"{"event":"gossip","topic":"T","from":"P","data":"0 from P"}"#);
+        let line = CheckLine::new(CheckName::Gossip, Ok(Got::Gossip(gossip)));
+        let text = serde_json::to_string(&line).expect("JSON");
+        let got = r#"{"topic":"T","from":"P","data":"0 from P"}"#;
+        assert_eq!(text, format!(r#"{{"check":"gossip","ok":true,"got":{got}}}"#));
         let line = EventLine::Disconnected { peer: "P".to_owned(), reason: "R".to_owned() };
         let text = serde_json::to_string(&line).expect("JSON");
         assert_eq!(text, r#"{"event":"disconnected","peer":"P","reason":"R"}"#);

@@ -1,15 +1,19 @@
 //! What a dialer checks.
 //!
 //! - [`ping`], [`identify`]: what Node learns of a peer by itself;
-//! - [`echo`]: streams of ours.
+//! - [`echo`]: streams of ours;
+//! - [`gossip`]: messages of a topic.
 
 pub mod echo;
+pub mod gossip;
 pub mod identify;
 pub mod ping;
 
 use serde::Serialize;
 
 pub use echo::Echo;
+
+use super::gossip::GossipLine;
 
 /// What a check that passed has found.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -40,4 +44,6 @@ pub enum Got {
         /// How long it took.
         seconds: f64,
     },
+    /// What the peer has published came.
+    Gossip(GossipLine),
 }
