@@ -172,7 +172,7 @@ fn a_listener_connects_to_those_that_it_is_told_and_passes_on_what_they_say() {
 fn a_check_of_gossip_fails_when_nothing_comes_of_the_other_side() {
     // It gossips, but not about this.
     let listener = Listener::start(&["--topic", "blocks"]);
-    let output = dial(&[&listener.address, "--do", "gossip,ping", "--timeout", "3"]);
+    let output = dial(&[&listener.address, "--do", "gossip,ping", "--timeout", "10"]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let found = lines(&output);
     assert_eq!((&found[0]["check"], &found[0]["ok"]), (&"gossip".into(), &false.into()));
