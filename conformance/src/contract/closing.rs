@@ -184,6 +184,12 @@ pub async fn a_refused_peer_is_told_and_disturbs_nobody<R: Runtime>(runtime: R) 
             let (_, address) = listen(&listener, transport).await;
             let admitted = node(&runtime);
             let peer = admitted.dial(address.clone()).await.expect("a connection");
+            // The listener decides later than the dialer's handshake is over; it has one place.
+            wait_for(&mut events, |event| {
+                matches!(event, NodeEvent::PeerConnected { peer, .. } if *peer == admitted.peer_id())
+                    .then_some(())
+            })
+            .await;
             for one in [node(&runtime), node(&runtime)] {
                 let reason = turned_away(&one, &address).await;
                 // RESOURCE_LIMIT_EXCEEDED of libp2p's error codes.
