@@ -13,11 +13,14 @@
 //!   connection of each peer; [`log`]: what it was told, to be replayed;
 //! - [`handle`], [`acceptor`], [`stream`], [`events`] and [`gossip`]: what an application holds;
 //! - [`network`]: the same without waiting, as [`sanspeer_core::application::Network`];
-//! - [`config`], [`error`]: what a node starts with, and what can go wrong.
+//! - [`config`], [`error`]: what a node starts with, and what can go wrong;
+//! - `alarm`, `notify`: why a task of ours runs again.
 //!
-//! Nobody holds two locks, wakes a task while holding one, or waits inside one.
+//! Nobody holds two locks, wakes a task while holding one, or waits inside one. The lock of a QUIC
+//! connection's turn is apart: it is held for the whole turn, and nobody waits for it.
 
 pub mod acceptor;
+mod alarm;
 pub mod config;
 mod connection;
 mod control;

@@ -17,8 +17,9 @@ use crate::acceptor::Acceptors;
 use crate::config::SecurityProtocol;
 use crate::connection::byte_wire::ByteWire;
 use crate::connection::link::Link;
+use crate::connection::quic_task::{OwnTask, QuicTask};
+use crate::connection::quic_wire::QuicWire;
 use crate::connection::task::ConnectionTask;
-use crate::connection::wire::Wire;
 use crate::control::inbox::{Inbox, Report, Reports};
 use crate::runtime::{ByteStream, Runtime};
 use crate::tasks::Tasks;
@@ -68,10 +69,11 @@ impl<R: Runtime> Shared<R> {
         let config = Arc::clone(&self.connection);
         let connection = Connection::new(setup, config, self.runtime.now());
         let link = Link::new(id, connection, Arc::clone(&self.inbox));
-        self.run(link, ByteWire::new(stream));
+        self.reports.push(Report::Started(Arc::clone(&link)));
+        self.spawn(ConnectionTask::new(link, ByteWire::new(stream), Arc::clone(self)));
     }
 
-    /// A connection over QUIC, to be run with [`Shared::run`].
+    /// A connection over QUIC, to be run with [`Shared::run_quic`].
     pub(crate) fn quic_link(&self, id: ConnectionId, mux: QuicMux) -> Arc<Link> {
         let seed = self.seed.derive("connection", id.0);
         let config = Arc::clone(&self.connection);
@@ -79,9 +81,12 @@ impl<R: Runtime> Shared<R> {
         Link::new(id, connection, Arc::clone(&self.inbox))
     }
 
-    /// Runs the task of a connection.
-    pub(crate) fn run(self: &Arc<Self>, link: Arc<Link>, wire: impl Wire + Unpin) {
+    /// Runs the task of a connection over QUIC.
+    pub(crate) fn run_quic(self: &Arc<Self>, link: Arc<Link>, wire: QuicWire) -> Arc<QuicTask<R>> {
         self.reports.push(Report::Started(Arc::clone(&link)));
-        self.spawn(ConnectionTask::new(link, wire, Arc::clone(self)));
+        let task = ConnectionTask::new(Arc::clone(&link), wire, Arc::clone(self));
+        let task = QuicTask::new(link, task);
+        self.spawn(OwnTask(Arc::clone(&task)));
+        task
     }
 }

@@ -11,8 +11,9 @@ use sanspeer_core::time::Timestamp;
 use super::link::{Aftermath, Link};
 use super::wire::{Received, Sent, Wire};
 use crate::acceptor::Waiting;
+use crate::alarm::Alarm;
 use crate::control::inbox::Report;
-use crate::runtime::{Runtime, Timer};
+use crate::runtime::Runtime;
 use crate::shared::Shared;
 
 /// Rounds of one turn; then others have theirs.
@@ -28,9 +29,7 @@ pub(crate) struct ConnectionTask<R: Runtime, W> {
     shared: Arc<Shared<R>>,
     /// Streams for which their acceptors have no room.
     waiting: Waiting,
-    timer: Option<R::Timer>,
-    /// When the timer is due; it was not since it was set.
-    armed: Option<Timestamp>,
+    alarm: Alarm<R>,
     /// Whether the connection is over.
     over: bool,
 }
@@ -47,6 +46,16 @@ enum Round {
     Over,
 }
 
+/// What a turn came to.
+pub(crate) enum Turn {
+    /// The task is woken when there is something to do.
+    Idle,
+    /// There is more to do, after others had their turn.
+    Unfinished,
+    /// Nothing is left to do, ever.
+    Last,
+}
+
 impl<R: Runtime, W: Wire> ConnectionTask<R, W> {
     pub(crate) fn new(link: Arc<Link>, wire: W, shared: Arc<Shared<R>>) -> Self {
         ConnectionTask {
@@ -54,8 +63,7 @@ impl<R: Runtime, W: Wire> ConnectionTask<R, W> {
             wire,
             shared,
             waiting: Waiting::default(),
-            timer: None,
-            armed: None,
+            alarm: Alarm::default(),
             over: false,
         }
     }
@@ -128,26 +136,30 @@ impl<R: Runtime, W: Wire> ConnectionTask<R, W> {
         self.waiting.offer(&self.shared.acceptors, &self.link);
     }
 
-    /// Whether the timer is due. Sets it when the deadline has moved closer; one that moved away
-    /// is looked at when the timer is due.
-    fn poll_timer(&mut self, cx: &mut Context<'_>, deadline: Option<Timestamp>) -> bool {
-        if let Some(at) = deadline
-            && self.armed.is_none_or(|armed| at < armed)
-        {
-            match &mut self.timer {
-                Some(timer) => timer.set(at),
-                None => self.timer = Some(self.shared.runtime.sleep_until(at)),
+    /// Takes a turn. `cx` is of the task that is to have the next one.
+    pub(crate) fn turn(&mut self, cx: &mut Context<'_>) -> Turn {
+        self.link.notify.begin_turn(cx);
+        for _ in 0..MAX_ROUNDS {
+            if self.link.is_stopped() && (!self.over || W::STOPS_AT_ONCE) {
+                return Turn::Last;
             }
-            self.armed = Some(at);
+            match self.round(cx) {
+                Round::Moved => {}
+                Round::Spent => break,
+                Round::Over => return Turn::Last,
+                Round::Idle { deadline } => {
+                    if !self.alarm.poll_due(cx, &self.shared.runtime, deadline) {
+                        return Turn::Idle;
+                    }
+                }
+            }
         }
-        if self.armed.is_none() {
-            return false;
-        }
-        let due = self.timer.as_mut().is_some_and(|timer| timer.poll_due(cx).is_ready());
-        if due {
-            self.armed = None;
-        }
-        due
+        Turn::Unfinished
+    }
+
+    /// Lets others have their turn before the task of `cx` has the next one.
+    pub(crate) fn yield_turn(&self, cx: &mut Context<'_>) {
+        self.shared.runtime.yield_turn(cx);
     }
 }
 
@@ -156,24 +168,14 @@ impl<R: Runtime, W: Wire + Unpin> Future for ConnectionTask<R, W> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
-        this.link.notify.begin_turn(cx);
-        for _ in 0..MAX_ROUNDS {
-            if this.link.is_stopped() && (!this.over || W::STOPS_AT_ONCE) {
-                return Poll::Ready(());
+        match this.turn(cx) {
+            Turn::Idle => Poll::Pending,
+            Turn::Unfinished => {
+                this.yield_turn(cx);
+                Poll::Pending
             }
-            match this.round(cx) {
-                Round::Moved => {}
-                Round::Spent => break,
-                Round::Over => return Poll::Ready(()),
-                Round::Idle { deadline } => {
-                    if !this.poll_timer(cx, deadline) {
-                        return Poll::Pending;
-                    }
-                }
-            }
+            Turn::Last => Poll::Ready(()),
         }
-        this.shared.runtime.yield_turn(cx);
-        Poll::Pending
     }
 }
 

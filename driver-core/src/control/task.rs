@@ -13,18 +13,18 @@ use sanspeer_core::node::{
     Answer, ArrivalId, Command, CommandId, ConnectionId, Input, ListenerId, Node,
 };
 use sanspeer_core::quic::QuicConfig;
-use sanspeer_core::time::Timestamp;
 
 use super::inbox::{Guest, Reply, Report, Request};
 use super::outputs::Listener;
 use super::wildcards::Wildcards;
+use crate::alarm::Alarm;
 use crate::connection::link::Link;
 use crate::endpoint::{EndpointId, EndpointLink};
 use crate::events::Subscribers;
 use crate::gossip::Subscriptions;
 use crate::log::NodeLog;
 use crate::routes::Routes;
-use crate::runtime::{Runtime, Timer};
+use crate::runtime::Runtime;
 use crate::shared::Shared;
 use crate::tcp::ListenerLink;
 
@@ -66,8 +66,7 @@ pub(crate) struct ControlTask<R: Runtime> {
     pub(super) next_endpoint: u64,
     pub(super) dialing: DialingEndpoints,
     begun: bool,
-    timer: Option<R::Timer>,
-    armed: Option<Timestamp>,
+    alarm: Alarm<R>,
     /// All connections are over, and the other tasks are ending.
     ending: bool,
     /// Who wants to hear of the end: as many as the application has asked.
@@ -138,8 +137,7 @@ impl<R: Runtime> ControlTask<R> {
             next_endpoint: 0,
             dialing: DialingEndpoints::default(),
             begun: false,
-            timer: None,
-            armed: None,
+            alarm: Alarm::default(),
             ending: false,
             waiting_for_end: Vec::new(),
             shutdown: None,
@@ -327,27 +325,11 @@ impl<R: Runtime> ControlTask<R> {
         }
     }
 
-    /// Whether the timer is due.
-    fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
+    /// Whether a deadline has come.
+    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> bool {
         let node = self.node.poll_timeout().map(|deadline| deadline.at);
         let deadline = node.into_iter().chain(self.wildcards.next_look()).min();
-        if let Some(at) = deadline
-            && self.armed.is_none_or(|armed| at < armed)
-        {
-            match &mut self.timer {
-                Some(timer) => timer.set(at),
-                None => self.timer = Some(self.shared.runtime.sleep_until(at)),
-            }
-            self.armed = Some(at);
-        }
-        if self.armed.is_none() {
-            return false;
-        }
-        let due = self.timer.as_mut().is_some_and(|timer| timer.poll_due(cx).is_ready());
-        if due {
-            self.armed = None;
-        }
-        due
+        self.alarm.poll_due(cx, &self.shared.runtime, deadline)
     }
 
     /// The last turn: nobody is left but those who wait for the end.
@@ -381,7 +363,7 @@ impl<R: Runtime> Future for ControlTask<R> {
                 this.finish();
                 return Poll::Ready(());
             }
-            if !this.poll_timer(cx) {
+            if !this.poll_deadline(cx) {
                 return Poll::Pending;
             }
         }

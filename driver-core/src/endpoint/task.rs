@@ -17,10 +17,12 @@ use sanspeer_core::time::Timestamp;
 
 use super::link::{Datagrams, EndpointLink, FromConnection, Order};
 use super::socket::{poll_receive, try_send};
+use crate::alarm::Alarm;
 use crate::connection::link::Link;
+use crate::connection::quic_task::TakeTurn;
 use crate::connection::quic_wire::QuicWire;
 use crate::control::inbox::{Guest, Report};
-use crate::runtime::{Runtime, Timer};
+use crate::runtime::Runtime;
 use crate::shared::Shared;
 
 /// Rounds of one turn, each with at most one batch of datagrams; then others have theirs.
@@ -36,14 +38,14 @@ pub(crate) struct EndpointTask<R: Runtime> {
     /// It once listened: without connections it has nothing left to do when that ends.
     listened: bool,
     connections: BTreeMap<QuicConnectionId, Route>,
-    timer: Option<R::Timer>,
-    armed: Option<Timestamp>,
+    alarm: Alarm<R>,
 }
 
 /// Where a connection's datagrams go.
 struct Route {
     datagrams: Arc<Datagrams>,
     link: Arc<Link>,
+    task: Arc<dyn TakeTurn>,
 }
 
 impl<R: Runtime> EndpointTask<R> {
@@ -55,8 +57,8 @@ impl<R: Runtime> EndpointTask<R> {
     ) -> Self {
         let listened = listener.is_some();
         let connections = BTreeMap::new();
-        let (timer, armed) = (None, None);
-        EndpointTask { link, machine, shared, listener, listened, connections, timer, armed }
+        let alarm = Alarm::default();
+        EndpointTask { link, machine, shared, listener, listened, connections, alarm }
     }
 
     /// Whether anything moved.
@@ -145,10 +147,9 @@ impl<R: Runtime> EndpointTask<R> {
     fn begin(&mut self, connection: ConnectionId, id: QuicConnectionId, mux: QuicMux) {
         let link = self.shared.quic_link(connection, mux);
         let datagrams = Arc::<Datagrams>::default();
-        let route = Route { datagrams: Arc::clone(&datagrams), link: Arc::clone(&link) };
-        self.connections.insert(id, route);
-        let wire = QuicWire::new(id, Arc::clone(&self.link), datagrams);
-        self.shared.run(link, wire);
+        let wire = QuicWire::new(id, Arc::clone(&self.link), Arc::clone(&datagrams));
+        let task = self.shared.run_quic(Arc::clone(&link), wire);
+        self.connections.insert(id, Route { datagrams, link, task });
         // What came before the connection was accepted.
         self.hand_over();
     }
@@ -171,8 +172,8 @@ impl<R: Runtime> EndpointTask<R> {
     }
 
     /// Hands datagrams to their connections: those that came for one of them in a row with one push,
-    /// and all of a batch with one wake-up for each connection. An event is large, so it is moved as
-    /// rarely as can be.
+    /// and all of a batch with one turn for each connection. An event is large, so it is moved as
+    /// rarely as can be. A lone connection has its turn here, several have it side by side.
     fn hand_over(&mut self) {
         // As many as sent something in one batch.
         let mut woken: Vec<QuicConnectionId> = Vec::new();
@@ -193,6 +194,12 @@ impl<R: Runtime> EndpointTask<R> {
             if waiting.is_some() && !woken.contains(&id) {
                 woken.push(id);
             }
+        }
+        if let [id] = woken[..]
+            && let Some(route) = self.connections.get(&id)
+        {
+            route.task.take_turn();
+            return;
         }
         for id in woken {
             if let Some(route) = self.connections.get(&id) {
@@ -236,26 +243,10 @@ impl<R: Runtime> EndpointTask<R> {
         self.shared.reports.push(Report::Node(input));
     }
 
-    /// Whether the timer is due.
-    fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
+    /// Whether the machine's deadline has come.
+    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> bool {
         let deadline = self.machine.poll_timeout().map(|deadline| deadline.at);
-        if let Some(at) = deadline
-            && self.armed.is_none_or(|armed| at < armed)
-        {
-            match &mut self.timer {
-                Some(timer) => timer.set(at),
-                None => self.timer = Some(self.shared.runtime.sleep_until(at)),
-            }
-            self.armed = Some(at);
-        }
-        if self.armed.is_none() {
-            return false;
-        }
-        let due = self.timer.as_mut().is_some_and(|timer| timer.poll_due(cx).is_ready());
-        if due {
-            self.armed = None;
-        }
-        due
+        self.alarm.poll_due(cx, &self.shared.runtime, deadline)
     }
 
     /// Nobody listens here any more, and the last connection is gone.
@@ -277,7 +268,7 @@ impl<R: Runtime> Future for EndpointTask<R> {
             match this.round(cx) {
                 Ok(true) => {}
                 Ok(false) => {
-                    if !this.poll_timer(cx) && !this.is_over() {
+                    if !this.poll_deadline(cx) && !this.is_over() {
                         return Poll::Pending;
                     }
                 }
