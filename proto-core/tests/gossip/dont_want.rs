@@ -3,7 +3,7 @@
 use sanspeer_core::gossip::Acceptance;
 
 use crate::gossip_world::{World, millis, secs};
-use crate::helpers::{V11, config, node_with, waiting};
+use crate::helpers::{V11, config, forget_heard, id_of, node_with, settled_with, waiting};
 
 #[test]
 fn a_long_message_is_announced_to_those_who_do_not_have_it() {
@@ -40,5 +40,25 @@ fn nothing_is_announced_to_whoever_gets_the_message_in_the_same_turn() {
     world.run_for(millis(20));
     for puppet in puppets {
         assert!(world.heard_control(puppet).idontwant.is_empty());
+    }
+}
+
+#[test]
+fn what_a_peer_does_not_want_it_does_not_get_for_asking_until_three_heartbeats_have_passed() {
+    let mut world = World::new(150);
+    let (node, t, puppets) = settled_with(&mut world, config(), 3);
+    forget_heard(&mut world, &puppets);
+    let message = world.signed(puppets[0], 1, &t, "m");
+    world.say_dont_want(puppets[1], node, vec![id_of(&message)]);
+    world.run_for(millis(5));
+    world.say_messages(puppets[0], node, core::slice::from_ref(&message));
+    world.run_for(millis(5));
+    assert_eq!(world.heard_messages(puppets[2]).len(), 1);
+    for (heartbeats, copies) in [(0, 0), (2, 0), (1, 1)] {
+        world.run_for(secs(heartbeats));
+        assert!(world.heard_messages(puppets[1]).is_empty());
+        world.say_iwant(puppets[1], node, vec![id_of(&message)]);
+        world.run_for(millis(5));
+        assert_eq!(world.heard_messages(puppets[1]).len(), copies);
     }
 }

@@ -1,10 +1,16 @@
 //! Peers that a PRUNE names.
 
-use sanspeer_core::gossip::{GossipConfig, PeerInfo};
-use sanspeer_core::record::{RecordFormat, SignedPeerRecord};
+use std::collections::BTreeSet;
 
-use crate::gossip_world::{World, millis, secs};
-use crate::helpers::{LATEST, config, node_with};
+use sanspeer_core::gossip::{GossipConfig, PeerInfo};
+use sanspeer_core::identity::{Identity, PeerId};
+use sanspeer_core::record::{RecordFormat, SignedPeerRecord};
+use sanspeer_core::rng::Seed;
+
+use crate::gossip_world::{World, millis, secs, topic};
+use crate::helpers::{
+    LATEST, config, forget_heard, node_with, outside_mesh, peers_of, rate, settled_with,
+};
 
 #[test]
 fn a_peer_that_a_prune_names_is_dialled_if_the_record_is_its_own() {
@@ -63,4 +69,79 @@ fn a_pruned_peer_is_told_of_others_with_their_records() {
     ];
     expected.sort_by_key(|info| info.peer);
     assert_eq!(peers, expected);
+}
+
+/// Peers that nobody is connected to, without records.
+fn strangers(count: u64) -> Vec<PeerInfo> {
+    let stranger = |number| PeerInfo {
+        peer: Identity::ed25519(&Seed::from_u64(1_000_000 + number)).peer_id(),
+        signed_record: None,
+    };
+    (0..count).map(stranger).collect()
+}
+
+/// The peers that a puppet was told of by PRUNEs.
+fn told_of(world: &mut World, puppet: usize) -> Vec<PeerId> {
+    let prunes = world.heard_control(puppet).prune;
+    prunes.into_iter().flat_map(|prune| prune.peers).map(|info| info.peer).collect()
+}
+
+#[test]
+fn of_many_peers_that_a_prune_names_sixteen_are_dialled() {
+    let mut world = World::new(160);
+    let (node, t, puppets) = node_with(&mut world, config(), 1);
+    rate(&mut world, node, puppets[0], 100.0);
+    let named = strangers(21);
+    world.say_prune(puppets[0], node, &t, named.clone(), Some(60));
+    world.run_for(millis(5));
+    let dialled: BTreeSet<PeerId> = world.sides[node].dials.iter().map(|(peer, _)| *peer).collect();
+    assert_eq!((dialled.len(), world.sides[node].dials.len()), (16, 16));
+    assert!(dialled.iter().all(|peer| named.iter().any(|info| info.peer == *peer)));
+}
+
+#[test]
+fn whom_to_dial_is_believed_of_peers_of_a_high_score_alone() {
+    let mut world = World::new(161);
+    let (node, t, puppets) = node_with(&mut world, config(), 1);
+    for (score, dials) in [(-1.0, 0), (9.9, 0), (10.0, 1)] {
+        rate(&mut world, node, puppets[0], score);
+        world.say_prune(puppets[0], node, &t, strangers(1), Some(60));
+        world.run_for(millis(5));
+        assert_eq!(world.sides[node].dials.len(), dials, "at {score}");
+    }
+}
+
+#[test]
+fn whoever_finds_a_mesh_full_is_told_of_sixteen_others_and_of_nobody_during_its_backoff() {
+    let mut world = World::new(162);
+    let config = GossipConfig { exchange_peers: true, ..config() };
+    let (node, t, puppets) = settled_with(&mut world, config, 20);
+    forget_heard(&mut world, &puppets);
+    puppets.iter().for_each(|puppet| world.say_graft(*puppet, node, &t));
+    world.run_for(millis(5));
+    let refused = outside_mesh(&world, node, &t, &puppets);
+    assert_eq!(refused.len(), 8);
+    let prune = world.heard_control(refused[0]).prune.remove(0);
+    assert_eq!((&prune.topic, prune.backoff_secs), (&t, Some(60)));
+    let told: BTreeSet<PeerId> = prune.peers.iter().map(|info| info.peer).collect();
+    assert_eq!((told.len(), prune.peers.len()), (16, 16));
+    assert!(!told.contains(&world.peer(refused[0])) && !told.contains(&world.peer(node)));
+    world.say_graft(refused[0], node, &t);
+    world.run_for(millis(5));
+    let prune = world.heard_control(refused[0]).prune.remove(0);
+    assert_eq!((prune.peers, prune.backoff_secs), (Vec::new(), Some(60)));
+}
+
+#[test]
+fn peers_of_negative_scores_are_named_to_nobody_and_told_of_nobody() {
+    let mut world = World::new(163);
+    let config = GossipConfig { exchange_peers: true, ..config() };
+    let (node, _, puppets) = settled_with(&mut world, config, 3);
+    forget_heard(&mut world, &puppets);
+    rate(&mut world, node, puppets[0], -10.0);
+    world.unsubscribe(node, &topic("t"));
+    world.run_for(millis(5));
+    assert!(told_of(&mut world, puppets[0]).is_empty());
+    assert_eq!(told_of(&mut world, puppets[1]), peers_of(&world, &puppets[2..]));
+    assert_eq!(told_of(&mut world, puppets[2]), peers_of(&world, &puppets[1..2]));
 }

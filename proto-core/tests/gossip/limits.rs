@@ -1,6 +1,6 @@
 //! Bounds on what peers and the application can make grow.
 
-use sanspeer_core::gossip::{GossipConfig, Outgoing, PublishError, SubscribeError};
+use sanspeer_core::gossip::{GossipConfig, Outgoing, PublishError, SubscribeError, Topic};
 
 use crate::gossip_world::{World, millis, topic};
 use crate::helpers::{config, node_with};
@@ -36,4 +36,22 @@ fn limits_of_the_application_are_errors_that_name_them() {
         assert_eq!(long, Err(PublishError::TooLarge { bytes: 101, max: 100 }));
         assert_eq!(gossip.topics(), [topic("a"), topic("b")]);
     });
+}
+
+#[test]
+fn a_peer_that_leaves_a_topic_may_be_in_another() {
+    let mut world = World::new(220);
+    let (node, _, puppets) =
+        node_with(&mut world, GossipConfig { max_peer_topics: 2, ..config() }, 1);
+    let [a, b, c] = ["a", "b", "c"].map(topic);
+    let mut say = |subscriptions: &[(bool, &Topic)]| {
+        let subscriptions =
+            subscriptions.iter().map(|(subscribe, topic)| (*subscribe, (*topic).clone())).collect();
+        world.say(puppets[0], node, Outgoing { subscriptions, ..Outgoing::default() });
+        world.run_for(millis(5));
+        [&a, &b, &c].map(|topic| world.gossip(node).topic_peers(topic).len())
+    };
+    assert_eq!(say(&[(true, &a), (true, &b), (true, &c)]), [1, 0, 0], "with the one that it is in");
+    assert_eq!(say(&[(true, &b), (false, &a), (true, &b)]), [0, 1, 0], "in this order");
+    assert_eq!(say(&[(false, &b), (false, &c), (true, &c)]), [0, 0, 1]);
 }

@@ -1,7 +1,8 @@
 //! Gossip machines with each other, and with peers that are played by hand, on virtual time.
 //!
 //! - `delivery`, `validation`, `queues`: what becomes of a message;
-//! - `grafting`, `fanout`, `gossiping`, `dont_want`: whom it goes to;
+//! - `subscriptions`: who is in which topic;
+//! - `mesh`, `grafting`, `fanout`, `gossiping`, `dont_want`: whom it goes to;
 //! - `exchange`, `direct`, `scores`: peers that are found, agreed on, or thought badly of;
 //! - `streams`, `versions`, `finish`: how peers are spoken to, to the end;
 //! - `limits`, `commands`: what others and the application can ask for.
@@ -29,6 +30,7 @@ mod gossiping;
 mod grafting;
 mod judging;
 mod limits;
+mod mesh;
 mod networks;
 mod protocols;
 mod publishing;
@@ -38,5 +40,6 @@ mod scoring;
 mod spam;
 mod streams;
 mod subscribing;
+mod subscriptions;
 mod validation;
 mod versions;

@@ -3,7 +3,7 @@
 use sanspeer_core::gossip::{Acceptance, GossipConfig, VerifyWhere};
 
 use crate::gossip_world::{World, millis, secs};
-use crate::helpers::{config, data_of, forged, node_with, waiting};
+use crate::helpers::{config, data_of, forged, id_of, node_with, waiting};
 
 #[test]
 fn a_forged_copy_does_not_shadow_the_honest_message() {
@@ -77,6 +77,29 @@ fn nothing_is_passed_on_before_the_application_accepts_it() {
     world.say_messages(puppets[2], node, &[rejected]);
     world.run_for(millis(5));
     assert!(penalties(&world, puppets[2]) < 0.0);
+}
+
+#[test]
+fn each_verdict_costs_the_sender_of_the_message_what_it_should() {
+    let mut world = World::new(195);
+    let (node, t, puppets) = node_with(&mut world, waiting(secs(5)), 1);
+    let verdicts = [
+        (Acceptance::Accept, 0.0),
+        (Acceptance::Ignore, 0.0),
+        (Acceptance::Reject, -0.5),
+        (Acceptance::Reject, -2.0),
+        (Acceptance::Reject, -4.5),
+        (Acceptance::Accept, -4.5),
+    ];
+    for (number, (acceptance, penalties)) in (0..).zip(verdicts) {
+        let message = world.signed(puppets[0], number, &t, "m");
+        world.say_messages(puppets[0], node, core::slice::from_ref(&message));
+        world.run_for(millis(5));
+        let id = id_of(&message);
+        assert!(world.with(node, |gossip, now| gossip.report(now, &id, acceptance)));
+        let breakdown = world.gossip(node).score(&world.peer(puppets[0])).unwrap();
+        assert_eq!(breakdown.penalties, penalties, "after {number}");
+    }
 }
 
 #[test]

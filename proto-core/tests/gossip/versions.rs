@@ -1,9 +1,9 @@
 //! Peers that speak an older version.
 
-use sanspeer_core::gossip::{GossipEvent, GossipVersion};
+use sanspeer_core::gossip::{GossipConfig, GossipEvent, GossipProtocolId, GossipVersion};
 
-use crate::gossip_world::{World, millis, secs, topic};
-use crate::helpers::{LATEST, V11, V12, config};
+use crate::gossip_world::{World, millis, protocol, secs, topic};
+use crate::helpers::{FLOODSUB, LATEST, V11, V12, config};
 
 #[test]
 fn a_peer_is_spoken_to_in_the_version_that_both_know() {
@@ -45,4 +45,30 @@ fn a_peer_is_spoken_to_in_the_version_that_both_know() {
         .collect();
     let ten = Some(Some(10));
     assert_eq!(backoffs, [ten, ten, ten, Some(None), None]);
+}
+
+#[test]
+fn with_protocol_ids_of_its_own_a_network_is_one_of_its_own() {
+    let mut world = World::new(200);
+    let mut protocols = GossipProtocolId::with_prefix("/purple").unwrap();
+    protocols.push(GossipProtocolId { protocol: protocol("/green"), version: GossipVersion::V12 });
+    protocols.push(GossipProtocolId::floodsub());
+    let node = world.add(GossipConfig { protocols, ..config() });
+    let spoken: [(&[&str], Option<GossipVersion>); 5] = [
+        (&["/purple/1.0.0", "/purple/1.1.0"], Some(GossipVersion::V11)),
+        (&["/purple/1.0.0", "/meshsub/1.3.0"], Some(GossipVersion::V10)),
+        (&["/green"], Some(GossipVersion::V12)),
+        (FLOODSUB, Some(GossipVersion::Floodsub)),
+        (LATEST, None),
+    ];
+    for (protocols, version) in spoken {
+        let puppet = world.add_puppet(protocols);
+        world.connect(node, puppet);
+        world.run_for(millis(10));
+        let peer = world.peer(puppet);
+        let expected = version.map_or(GossipEvent::NotSupported { peer }, |version| {
+            GossipEvent::PeerSpeaks { peer, version }
+        });
+        assert_eq!(world.take_events(node), [expected], "{protocols:?}");
+    }
 }
