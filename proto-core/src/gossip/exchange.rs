@@ -7,7 +7,7 @@ use libp2p_identity::PeerId;
 use multiaddr::Multiaddr;
 
 use super::machine::Gossip;
-use super::peers::PeerKey;
+use super::peers::{Peer, PeerKey};
 use super::random;
 use super::rpc::{List, PeerInfo};
 use super::topic::Topic;
@@ -55,8 +55,8 @@ impl Gossip {
         true
     }
 
-    /// Peers of a topic that are named to one that is pruned: any with a score that is not
-    /// negative.
+    /// Peers of a topic that are named to one that is pruned: any that could be in a mesh, with a
+    /// score that is not negative.
     pub(super) fn peers_to_name(&mut self, topic: &Topic, except: PeerKey) -> Vec<PeerInfo> {
         let Some(state) = self.topics.get(topic) else { return Vec::new() };
         let mut peers: Vec<PeerKey> = state
@@ -64,6 +64,7 @@ impl Gossip {
             .iter()
             .copied()
             .filter(|key| *key != except && self.score_of(*key) >= 0.0)
+            .filter(|key| self.peers.get(*key).is_some_and(Peer::has_mesh))
             .collect();
         random::keep(&mut self.rng, &mut peers, self.config.exchanged_peers);
         let mut room = MAX_RECORD_BYTES;

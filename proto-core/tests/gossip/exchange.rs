@@ -9,7 +9,8 @@ use sanspeer_core::rng::Seed;
 
 use crate::gossip_world::{World, millis, secs, topic};
 use crate::helpers::{
-    LATEST, config, forget_heard, node_with, outside_mesh, peers_of, rate, settled_with,
+    FLOODSUB, LATEST, V10, config, forget_heard, node_with, outside_mesh, peers_of, rate,
+    settled_with,
 };
 
 #[test]
@@ -144,4 +145,21 @@ fn peers_of_negative_scores_are_named_to_nobody_and_told_of_nobody() {
     assert!(told_of(&mut world, puppets[0]).is_empty());
     assert_eq!(told_of(&mut world, puppets[1]), peers_of(&world, &puppets[2..]));
     assert_eq!(told_of(&mut world, puppets[2]), peers_of(&world, &puppets[1..2]));
+}
+
+#[test]
+fn peers_of_version_1_0_are_told_of_nobody_and_of_floodsub_peers_nobody_is_told() {
+    let mut world = World::new(164);
+    let (t, config) = (topic("t"), GossipConfig { exchange_peers: true, ..config() });
+    let node = world.add(config);
+    world.subscribe(node, &t);
+    let [old, new, _] = [V10, LATEST, FLOODSUB].map(|ids| world.add_subscriber(node, &t, ids));
+    world.run_for(millis(1_150));
+    assert_eq!(world.mesh(node, &t), [old, new]);
+    forget_heard(&mut world, &[old, new]);
+    world.unsubscribe(node, &t);
+    world.run_for(millis(5));
+    let prune = world.heard_control(old).prune.remove(0);
+    assert_eq!((prune.peers, prune.backoff_secs), (Vec::new(), None));
+    assert_eq!(told_of(&mut world, new), peers_of(&world, &[old]));
 }

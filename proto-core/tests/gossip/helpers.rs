@@ -13,6 +13,7 @@ use crate::gossip_world::{World, millis, topic};
 pub const LATEST: &[&str] = &["/meshsub/1.3.0"];
 pub const V12: &[&str] = &["/meshsub/1.2.0"];
 pub const V11: &[&str] = &["/meshsub/1.1.0"];
+pub const V10: &[&str] = &["/meshsub/1.0.0"];
 pub const FLOODSUB: &[&str] = &["/floodsub/1.0.0"];
 
 pub fn config() -> GossipConfig {
