@@ -65,8 +65,8 @@ impl Gossip {
         self.mesh_of(topic).into_iter().filter(|key| self.is_outbound(*key)).count()
     }
 
-    /// Prunes down to D: the D_score best stay, then others at random, D_out of all of them peers
-    /// that we dialled, as far as there are any.
+    /// Prunes down to D: the D_score best stay, then others at random. D_out of all of them are peers
+    /// that we dialled, as far as there are any, even where best ones must make room for that.
     fn shrink_mesh(&mut self, now: Timestamp, topic: &Topic) {
         let params = self.mesh_params(topic);
         let mut mesh = self.mesh_of(topic);
@@ -84,7 +84,8 @@ impl Gossip {
         );
         for _ in 0..missing {
             let place = |wanted: bool, order: &[PeerKey]| {
-                let kept = params.degree_score..params.degree;
+                let best = params.degree.saturating_sub(params.degree_outbound);
+                let kept = params.degree_score.min(best)..params.degree;
                 if wanted {
                     (params.degree..order.len()).find(|at| self.is_outbound(order[*at]))
                 } else {

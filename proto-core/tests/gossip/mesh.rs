@@ -1,6 +1,6 @@
 //! The size of a mesh, and who is in it.
 
-use sanspeer_core::gossip::{GossipConfig, MeshParams};
+use sanspeer_core::gossip::{GossipConfig, MeshParams, TopicSettings};
 
 use crate::gossip_world::{World, millis, secs, topic};
 use crate::helpers::{
@@ -78,6 +78,22 @@ fn peers_that_we_dialled_stay_when_a_mesh_shrinks() {
     let mesh = world.mesh(node, &t);
     assert_eq!(mesh.len(), 6);
     assert!(dialled.iter().all(|puppet| mesh.contains(puppet)), "D_out of them, at any score");
+}
+
+#[test]
+fn where_as_many_of_the_best_stay_as_a_mesh_has_some_make_room_for_those_that_we_dialled() {
+    let mut world = World::new(119);
+    let mesh = MeshParams { degree_score: 6, ..MeshParams::default() };
+    let (node, t, puppets) = node_with(&mut world, GossipConfig { mesh, ..config() }, 12);
+    for (puppet, score) in puppets.iter().zip(100u32..) {
+        rate(&mut world, node, *puppet, f64::from(score));
+    }
+    graft(&mut world, &puppets, node, &t);
+    let dialled = [add_dialled(&mut world, node, &t), add_dialled(&mut world, node, &t)];
+    world.run_for(millis(10));
+    graft(&mut world, &dialled, node, &t);
+    world.run_for(millis(50));
+    assert_eq!(world.mesh(node, &t), [&puppets[8..], &dialled].concat());
 }
 
 #[test]
@@ -165,4 +181,45 @@ fn peers_that_speak_floodsub_alone_are_in_no_mesh() {
     for puppet in puppets {
         assert!(world.heard_control(puppet).graft.is_empty());
     }
+}
+
+#[test]
+fn a_topic_may_have_degrees_of_its_own() {
+    let mut world = World::new(118);
+    let [small, large, other] = ["small", "large", "other"].map(topic);
+    let node = world.add(config());
+    for (topic, mesh) in [(&small, degrees(2, 4, 6, 1)), (&large, degrees(4, 8, 12, 3))] {
+        let settings = TopicSettings { mesh: Some(mesh), ..TopicSettings::default() };
+        let set = world.with(node, |gossip, _| gossip.set_topic_settings(topic, settings));
+        assert_eq!(set, Ok(()));
+    }
+    let puppets = add_connected(&mut world, node, 15);
+    for topic in [&small, &large, &other] {
+        world.subscribe(node, topic);
+        puppets.iter().for_each(|puppet| world.say_subscribe(*puppet, node, topic));
+    }
+    world.run_for(millis(1_150));
+    let sizes = [&small, &large, &other].map(|topic| world.mesh(node, topic).len());
+    assert_eq!(sizes, [4, 8, 6]);
+    // Filled up below the D_lo of its own.
+    for puppet in &world.mesh(node, &small)[..3] {
+        world.say_prune(*puppet, node, &small, Vec::new(), Some(60));
+    }
+    for puppet in &world.mesh(node, &large)[..4] {
+        world.say_prune(*puppet, node, &large, Vec::new(), Some(60));
+    }
+    world.run_for(secs(1));
+    let sizes = [&small, &large, &other].map(|topic| world.mesh(node, topic).len());
+    assert_eq!(sizes, [4, 4, 6]);
+    // Full at the D_hi of its own, and pruned above it.
+    graft(&mut world, &puppets, node, &small);
+    assert_eq!(world.mesh(node, &small).len(), 6);
+    let dialled: Vec<_> = (0..3).map(|_| add_dialled(&mut world, node, &small)).collect();
+    world.run_for(millis(10));
+    graft(&mut world, &dialled, node, &small);
+    assert_eq!(world.mesh(node, &small).len(), 9);
+    world.run_for(secs(1));
+    let mesh = world.mesh(node, &small);
+    assert_eq!(mesh.len(), 4);
+    assert!(dialled.iter().any(|puppet| mesh.contains(puppet)));
 }
