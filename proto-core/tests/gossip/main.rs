@@ -7,6 +7,8 @@
 //! - `streams`, `versions`, `finish`: how peers are spoken to, to the end;
 //! - `limits`, `commands`: what others and the application can ask for.
 //!
+//! `SCENARIOS-rust-libp2p.md` says which of these show what the tests of rust-libp2p show.
+//!
 //! Networks of many nodes, and what go-libp2p-pubsub tries (`SCENARIOS-go-libp2p.md`):
 //! - `networks`, `publishing`, `announcing`: what reaches whom;
 //! - `subscribing`, `protocols`, `bootstrapping`: who finds whom;
@@ -35,6 +37,7 @@ mod networks;
 mod protocols;
 mod publishing;
 mod queues;
+mod scenario_table;
 mod scores;
 mod scoring;
 mod spam;
