@@ -87,3 +87,38 @@ fn every_implementation_passes_every_operation_or_says_what_it_leaves_out() {
     }
     assert!(results >= 2, "raw alone uploads and downloads");
 }
+
+#[test]
+fn every_implementation_gossips_with_a_rate_and_without_or_says_that_it_does_not() {
+    const PACES: [&[&str]; 3] =
+        [&["50"], &["0", "--in-flight", "4"], &["0", "--in-flight", "0", "--seconds", "1"]];
+    let gossip = |implementation: &str, pace: &[&str]| {
+        let network = "--nodes 5 --publishers 2 --messages 20 --warmup 2 --drain 2";
+        Command::new(BENCH)
+            .args(["gossip", "--impl", implementation])
+            .args(network.split(' '))
+            .arg("--rate")
+            .args(pace)
+            .output()
+            .expect("the harness runs")
+    };
+    let mut gossiped = 0;
+    for implementation in implementations() {
+        for pace in PACES {
+            let output = gossip(&implementation, pace);
+            let said = String::from_utf8_lossy(&output.stdout);
+            let what = format!("{implementation} {}", String::from_utf8_lossy(&output.stderr));
+            assert!(output.status.success(), "{what}");
+            if said.starts_with("SKIP test=gossip") {
+                continue;
+            }
+            assert!(said.contains(" published=20 deliveries=80 corrupt=0 "), "{what}{said}");
+            assert!(said.contains(" lost=0 "), "{what}{said}");
+            gossiped += 1;
+        }
+    }
+    let built_in = ["ours", "libp2p", "minip2p"];
+    assert!(
+        gossiped > 0 || !implementations().iter().any(|name| built_in.contains(&name.as_str()))
+    );
+}

@@ -1,5 +1,7 @@
 //! sanspeer, on tokio and on smol.
 
+mod gossip;
+
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
@@ -106,8 +108,12 @@ impl Stack for OnTokio {
         self.node.disconnect(*remote).await.context("disconnect")
     }
 
-    async fn gossip(_: Opts, _: GossipPlan) -> Result<GossipOut> {
-        Err(Skip("gossipsub is not built yet").into())
+    async fn gossip(opts: Opts, plan: GossipPlan) -> Result<GossipOut> {
+        let start = |config| {
+            let node = sanspeer_tokio::start(config)?;
+            Ok(Handle::clone(&node))
+        };
+        gossip::run::<Tokio>(opts, plan, start).await
     }
 
     async fn kad(_: Opts, _: KadPlan) -> Result<KadOut> {
@@ -159,8 +165,10 @@ impl Stack for OnSmol {
         self.node.disconnect(*remote).await.context("disconnect")
     }
 
-    async fn gossip(_: Opts, _: GossipPlan) -> Result<GossipOut> {
-        Err(Skip("gossipsub is not built yet").into())
+    async fn gossip(opts: Opts, plan: GossipPlan) -> Result<GossipOut> {
+        let runtime = SmolRuntime::on(Arc::clone(Smol::executor()));
+        let start = |config| Ok(sanspeer_driver::start(runtime.clone(), config)?);
+        gossip::run::<Smol>(opts, plan, start).await
     }
 
     async fn kad(_: Opts, _: KadPlan) -> Result<KadOut> {
