@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the benchmark and runs it; arguments go to it (--help lists them).
 #
-#   ./run.sh                 all tests, 7 repetitions (about 7 minutes)
+#   ./run.sh                 all tests, 7 repetitions (about 10 minutes)
 #   ./run.sh --quick         3 short repetitions (about a minute)
 set -eu
 cd "$(dirname "$0")"

@@ -1,13 +1,15 @@
-//! Benchmarks of `Connection` alone: in memory, both ends on one thread.
+//! Benchmarks of `Connection` alone, in memory, both ends on one thread, and of
+//! `Gossip` alone.
 //!
 //! In the order in which a figure comes about: [`contender`] says what is
-//! measured, [`ours`], [`quic`], [`peers`] and [`limits`] do it, [`rounds`] repeats
-//! it, [`report`] tells it.
+//! measured of connections, [`ours`], [`quic`], [`peers`] and [`limits`] do it;
+//! [`gossip`] does all of its own; [`rounds`] repeats it, [`report`] tells it.
 
 mod allocator;
 mod application;
 mod connection_end;
 mod contender;
+mod gossip;
 mod limits;
 mod loops;
 mod meter;
@@ -57,7 +59,9 @@ const WRITE_BYTES: [usize; 2] = [64 << 10, 1 << 10];
 type Stacks = Vec<(Role, Box<dyn Stack>)>;
 
 #[derive(Parser)]
-#[command(about = "Connection alone, beside yamux + libp2p-noise and what it is made of")]
+#[command(
+    about = "Connection alone, beside yamux + libp2p-noise and what it is made of; Gossip alone"
+)]
 struct Options {
     /// Repetitions, each of which runs every contender once.
     #[arg(long, default_value_t = 7)]
@@ -92,6 +96,8 @@ enum Test {
     Throughput,
     Handshake,
     Memory,
+    /// Whatever the transport.
+    Gossip,
 }
 
 impl Options {
@@ -134,6 +140,9 @@ fn main() -> Result<()> {
         if options.wants(Test::Memory) {
             idle_bytes.extend(idle_memory(&mut stacks, &options)?);
         }
+    }
+    if options.wants(Test::Gossip) && options.transport.is_none() {
+        suites.extend(gossip::suites(&options)?);
     }
     let idle_memory = options
         .wants(Test::Memory)

@@ -18,7 +18,7 @@ pub enum Clock {
 }
 
 /// What one measurement cost.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct Cost {
     #[serde(rename = "wall_s", serialize_with = "as_seconds")]
     pub wall: Duration,
@@ -45,6 +45,15 @@ impl Cost {
             allocations: (self.allocations as f64 * share) as u64,
             allocated_bytes: (self.allocated_bytes as f64 * share) as u64,
         }
+    }
+}
+
+impl std::ops::AddAssign for Cost {
+    fn add_assign(&mut self, more: Self) {
+        self.wall += more.wall;
+        self.cpu += more.cpu;
+        self.allocations += more.allocations;
+        self.allocated_bytes += more.allocated_bytes;
     }
 }
 

@@ -16,6 +16,8 @@ pub enum Unit {
     Byte,
     /// Handshakes: microseconds each, a second, and allocations each.
     Handshake,
+    /// Operations of a machine: microseconds each, and allocations each.
+    Operation,
 }
 
 /// The measurements of one test.
@@ -82,6 +84,10 @@ impl Suite {
                 writeln!(out, "| | µs | a second | allocations | allocated KiB | core share |")?;
                 writeln!(out, "|---|---|---|---|---|---|")?;
             }
+            Unit::Operation => {
+                writeln!(out, "| | µs | allocations | allocated bytes | core share |")?;
+                writeln!(out, "|---|---|---|---|---|")?;
+            }
         }
         for series in &self.series {
             let Some(speed) = Spread::of(series.speeds(clock)) else { continue };
@@ -98,6 +104,12 @@ impl Suite {
                     let allocated = series.per_unit(|cost| cost.allocated_bytes) / 1024.0;
                     write!(out, "{allocations:.0} | {allocated:.1}")?;
                 }
+                Unit::Operation => {
+                    let allocations = series.per_unit(|cost| cost.allocations);
+                    let allocated = series.per_unit(|cost| cost.allocated_bytes);
+                    write!(out, "{} | ", told(inverse(speed, 1e6), 2))?;
+                    write!(out, "{allocations:.1} | {allocated:.0}")?;
+                }
             }
             writeln!(out, " | {:.0} % |", 100.0 * series.core_share())?;
         }
@@ -107,7 +119,7 @@ impl Suite {
         writeln!(out)?;
         let limit = match self.unit {
             Unit::Byte => "speed, of the limit's",
-            Unit::Handshake => "time, to the limit's",
+            Unit::Handshake | Unit::Operation => "time, to the limit's",
         };
         writeln!(out, "| | to | {limit} | times as fast |\n|---|---|---|---|")?;
         for ratio in &self.ratios {
@@ -116,7 +128,7 @@ impl Suite {
                 (Role::Limit, Unit::Byte) => {
                     writeln!(out, "{} % | |", told(scaled(ratio.speed, 100.0), 1))?;
                 }
-                (Role::Limit, Unit::Handshake) => {
+                (Role::Limit, Unit::Handshake | Unit::Operation) => {
                     writeln!(out, "{} × | |", told(inverse(ratio.speed, 1.0), 2))?;
                 }
                 (Role::Peer | Role::Ours, _) => {
