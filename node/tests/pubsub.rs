@@ -7,6 +7,8 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use common::{Running, await_status, fails, sanspeer, status, succeeds};
@@ -15,23 +17,38 @@ use serde_json::{Value, json};
 /// A condition that is not met by then will not be met.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// `sanspeer sub`, whose output is read as it comes.
+/// `sanspeer sub`, whose output is read as it comes. It runs until it is dropped, or for too long.
 struct Sub {
-    process: Child,
-    out: BufReader<ChildStdout>,
+    process: Arc<Mutex<Child>>,
+    out: Option<BufReader<ChildStdout>>,
+    /// Dropped when it is not watched any more.
+    _watched: mpsc::Sender<()>,
 }
 
 impl Sub {
     fn start(command: &mut Command) -> Sub {
         let mut process = command.stdout(Stdio::piped()).spawn().expect("a process");
-        let out = BufReader::new(process.stdout.take().expect("a pipe"));
-        Sub { process, out }
+        let out = process.stdout.take().map(BufReader::new);
+        let process = Arc::new(Mutex::new(process));
+        let (watched, over) = mpsc::channel::<()>();
+        let late = Arc::clone(&process);
+        std::thread::spawn(move || {
+            // Whoever still waits for a line reads the end, and fails.
+            if over.recv_timeout(2 * PATIENCE) == Err(RecvTimeoutError::Timeout) {
+                let _ = late.lock().expect("no panic").kill();
+            }
+        });
+        Sub { process, out, _watched: watched }
+    }
+
+    fn out(&mut self) -> &mut BufReader<ChildStdout> {
+        self.out.as_mut().expect("it is read")
     }
 
     /// The next line, without its end.
     fn line(&mut self) -> Vec<u8> {
         let mut line = Vec::new();
-        self.out.read_until(b'\n', &mut line).expect("a line");
+        self.out().read_until(b'\n', &mut line).expect("a line");
         assert_eq!(line.pop(), Some(b'\n'), "{line:?}");
         line
     }
@@ -41,37 +58,50 @@ impl Sub {
         (0..count).map(line).collect()
     }
 
+    /// What it says until it ends.
+    fn rest(&mut self) -> Vec<u8> {
+        let mut rest = Vec::new();
+        self.out().read_to_end(&mut rest).expect("the end");
+        rest
+    }
+
+    /// Says how it ended, once it has.
+    fn wait(&mut self) -> ExitStatus {
+        let began = Instant::now();
+        loop {
+            if let Some(status) = self.process.lock().expect("no panic").try_wait().expect("it") {
+                return status;
+            }
+            assert!(began.elapsed() < PATIENCE, "it did not end");
+            std::thread::yield_now();
+        }
+    }
+
     /// Stops reading, and says how it ended.
-    fn stop_reading(self) -> ExitStatus {
-        let Sub { mut process, out } = self;
-        drop(out);
-        wait(&mut process)
+    fn stop_reading(mut self) -> ExitStatus {
+        self.out = None;
+        self.wait()
     }
 
     /// Asks it to end, as Ctrl-C does, and returns what it still said.
     #[cfg(unix)]
     fn end(mut self) -> Vec<u8> {
-        let id = self.process.id().to_string();
+        let id = self.process.lock().expect("no panic").id().to_string();
         let killed = Command::new("kill").args(["-INT", &id]).status().expect("a signal");
         assert!(killed.success());
-        let mut rest = Vec::new();
-        self.out.read_to_end(&mut rest).expect("the rest");
-        assert!(wait(&mut self.process).success());
+        let rest = self.rest();
+        assert!(self.wait().success());
         rest
     }
 }
 
-fn wait(process: &mut Child) -> ExitStatus {
-    let began = Instant::now();
-    loop {
-        if let Some(status) = process.try_wait().expect("a process") {
-            return status;
-        }
-        if began.elapsed() > PATIENCE {
+impl Drop for Sub {
+    fn drop(&mut self) {
+        if let Ok(mut process) = self.process.lock() {
+            // It may have ended already.
             let _ = process.kill();
-            panic!("it did not end");
+            let _ = process.wait();
         }
-        std::thread::yield_now();
     }
 }
 
@@ -183,7 +213,7 @@ fn running_nodes_publish_and_hear_for_their_folders() {
     assert_eq!(raw.end(), b"", "each came once");
     // A node that ends says so to those who listen there.
     reader.end();
-    assert!(!wait(&mut objects.process).success());
+    assert!(!objects.wait().success());
     // Nobody is left to publish to.
     await_status(&data("middle"), |status| status["topics"][0]["peers"] == json!([]));
     drop(middle);
@@ -195,8 +225,8 @@ fn running_nodes_publish_and_hear_for_their_folders() {
 
 /// Where `sub` says that it listens.
 fn listening(command: &mut Command) -> (Sub, String) {
-    let mut sub = Sub::start(command.stderr(Stdio::piped()));
-    let stderr = sub.process.stderr.take().expect("a pipe");
+    let sub = Sub::start(command.stderr(Stdio::piped()));
+    let stderr = sub.process.lock().expect("no panic").stderr.take().expect("a pipe");
     let address = BufReader::new(stderr).lines().next().expect("a line").expect("text");
     (sub, address)
 }
@@ -240,10 +270,8 @@ fn a_count_ends_it_after_so_many_of_a_long_pipe() {
     let lines = numbers.join("\n");
     publishes(publish.args(["pub", "news", "--peer", &address]), lines.as_bytes());
     assert_eq!(sub.lines(400), numbers);
-    let mut rest = Vec::new();
-    sub.out.read_to_end(&mut rest).expect("the end");
-    assert_eq!(rest, b"");
-    assert!(wait(&mut sub.process).success());
+    assert_eq!(sub.rest(), b"");
+    assert!(sub.wait().success());
 }
 
 #[test]
