@@ -34,17 +34,14 @@ impl Executor for Tokio {
             .worker_threads(threads)
             .enable_all()
             .build()?;
-        let output = runtime.block_on(future);
-        runtime.shutdown_background();
-        Ok(output)
+        Ok(run_on(runtime, future))
     }
 
     fn spawn<F>(future: F) -> impl Future<Output = Result<F::Output>> + Send
     where
         F: Future<Output: Send> + Send + 'static,
     {
-        let task = tokio::spawn(future);
-        async { Ok(task.await?) }
+        spawn_on_tokio(future)
     }
 
     fn sleep(time: Duration) -> impl Future<Output = ()> + Send {
@@ -57,6 +54,50 @@ impl Executor for Tokio {
     ) -> Option<F::Output> {
         tokio::time::timeout(time, future).await.ok()
     }
+}
+
+/// The thread that asks is the only one, whatever number is asked for.
+#[cfg(feature = "ours")]
+pub struct TokioOnOneThread;
+
+#[cfg(feature = "ours")]
+impl Executor for TokioOnOneThread {
+    fn block_on<F: Future>(_threads: usize, future: F) -> Result<F::Output> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        Ok(run_on(runtime, future))
+    }
+
+    fn spawn<F>(future: F) -> impl Future<Output = Result<F::Output>> + Send
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        spawn_on_tokio(future)
+    }
+
+    fn sleep(time: Duration) -> impl Future<Output = ()> + Send {
+        Tokio::sleep(time)
+    }
+
+    fn timeout<F: Future<Output: Send> + Send>(
+        time: Duration,
+        future: F,
+    ) -> impl Future<Output = Option<F::Output>> + Send {
+        Tokio::timeout(time, future)
+    }
+}
+
+fn run_on<F: Future>(runtime: tokio::runtime::Runtime, future: F) -> F::Output {
+    let output = runtime.block_on(future);
+    runtime.shutdown_background();
+    output
+}
+
+fn spawn_on_tokio<F>(future: F) -> impl Future<Output = Result<F::Output>> + Send
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    let task = tokio::spawn(future);
+    async { Ok(task.await?) }
 }
 
 /// An executor of smol's, one in the process.

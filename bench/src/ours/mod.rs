@@ -2,6 +2,7 @@
 
 mod gossip;
 
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
@@ -13,7 +14,7 @@ use sanspeer_tokio::{Config, Node, SecurityProtocol};
 use tokio_util::compat::{Compat, FuturesAsyncReadCompatExt as _};
 
 use crate::api::{GossipOut, GossipPlan, KadOut, KadPlan, Opts, Proto, Skip};
-use crate::executor::{Executor, Smol, Tokio};
+use crate::executor::{Executor, Smol, Tokio, TokioOnOneThread};
 use crate::stack::{Stack, serve_stream};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -65,16 +66,36 @@ async fn listen(node: &Handle, opts: &Opts) -> Result<String> {
     Ok(format!("{address}/p2p/{}", node.peer_id()))
 }
 
-#[derive(Clone)]
-pub struct OnTokio {
+/// On tokio, on the runtime that `E` makes.
+pub struct OnTokio<E> {
     node: Node,
     protocols: Protocols,
+    runtime: PhantomData<E>,
 }
 
-impl Stack for OnTokio {
+impl<E> Clone for OnTokio<E> {
+    fn clone(&self) -> Self {
+        Self { node: self.node.clone(), protocols: self.protocols.clone(), runtime: PhantomData }
+    }
+}
+
+/// A runtime of tokio's.
+pub trait Flavour: Executor {
+    const NAME: &'static str;
+}
+
+impl Flavour for Tokio {
     const NAME: &'static str = "ours";
+}
+
+impl Flavour for TokioOnOneThread {
+    const NAME: &'static str = "ours-one-thread";
+}
+
+impl<E: Flavour> Stack for OnTokio<E> {
+    const NAME: &'static str = E::NAME;
     const VERSION: &'static str = VERSION;
-    type Executor = Tokio;
+    type Executor = E;
     type Stream = sanspeer_tokio::Stream;
     type Remote = PeerId;
 
@@ -93,7 +114,8 @@ impl Stack for OnTokio {
             }
             address = listen(&node, &opts).await?;
         }
-        Ok((Self { node, protocols: Protocols::new() }, address))
+        let protocols = Protocols::new();
+        Ok((Self { node, protocols, runtime: PhantomData }, address))
     }
 
     async fn connect(&self, addr: &str) -> Result<PeerId> {
@@ -113,7 +135,7 @@ impl Stack for OnTokio {
             let node = sanspeer_tokio::start(config)?;
             Ok(Handle::clone(&node))
         };
-        gossip::run::<Tokio>(opts, plan, start).await
+        gossip::run::<E>(opts, plan, start).await
     }
 
     async fn kad(_: Opts, _: KadPlan) -> Result<KadOut> {
