@@ -113,8 +113,11 @@ pub struct GossipConfig {
     pub max_iwant_ids: usize,
     /// How long a peer has to send what it said that it had.
     pub iwant_followup: Duration,
-    /// A message of this many bytes or more is announced by IDONTWANT.
+    /// A message of this many bytes or more that waits for a verdict is announced by IDONTWANT.
     pub dont_want_min_bytes: usize,
+    /// One of this many bytes or more is announced even if it goes on at once: it takes longer to
+    /// arrive than its announcement. Of a shorter one the message itself says as much.
+    pub dont_want_at_once_bytes: usize,
     /// For so many heartbeats an IDONTWANT holds.
     pub dont_want_ticks: u64,
     /// Ids of IDONTWANT that are kept of a peer; beyond it the oldest is forgotten.
@@ -231,6 +234,7 @@ impl Default for GossipConfig {
             max_iwant_ids: 5000,
             iwant_followup: Duration::from_secs(3),
             dont_want_min_bytes: 1024,
+            dont_want_at_once_bytes: 32 * 1024,
             dont_want_ticks: 3,
             max_dont_want_ids: 2048,
             received: RpcLimits::default(),

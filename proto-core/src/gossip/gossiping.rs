@@ -121,7 +121,7 @@ impl Gossip {
     }
 
     /// Tells the mesh that a long message is here, so that it is not sent once more. Not those who
-    /// sent it or are about to get it.
+    /// sent it.
     pub(super) fn announce(
         &mut self,
         now: Timestamp,

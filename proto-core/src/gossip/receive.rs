@@ -172,15 +172,16 @@ impl Gossip {
                 needs_verdict,
             });
         }
+        let announced_from = match wait {
+            None => self.config.dont_want_at_once_bytes,
+            Some(_) => self.config.dont_want_min_bytes,
+        };
+        if message.data.len() >= announced_from {
+            self.announce(now, &message.topic, id, |key| senders.contains(&key));
+        }
         match wait {
             None => self.accepted(now, id, message),
-            Some(wait) => {
-                let long = message.data.len() >= self.config.dont_want_min_bytes;
-                if long {
-                    self.announce(now, &message.topic, id, |key| senders.contains(&key));
-                }
-                self.pending.insert(id.clone(), message, now.saturating_add(wait));
-            }
+            Some(wait) => self.pending.insert(id.clone(), message, now.saturating_add(wait)),
         }
     }
 

@@ -62,3 +62,24 @@ fn what_a_peer_does_not_want_it_does_not_get_for_asking_until_three_heartbeats_h
         assert_eq!(world.heard_messages(puppets[1]).len(), copies);
     }
 }
+
+#[test]
+fn a_message_that_takes_long_to_send_is_announced_before_it_is_sent() {
+    let mut world = World::new(151);
+    let (node, t, puppets) = settled_with(&mut world, config(), 3);
+    let older = world.add_subscriber(node, &t, V11);
+    world.run_for(secs(1));
+    forget_heard(&mut world, &puppets);
+    world.heard(older);
+    let long = world.signed(puppets[0], 1, &t, vec![1; 32 * 1024]);
+    world.say_messages(puppets[0], node, core::slice::from_ref(&long));
+    world.run_for(millis(5));
+    assert!(world.heard(puppets[0]).is_empty(), "it sent it");
+    for puppet in &puppets[1..] {
+        let heard = world.heard(*puppet);
+        assert_eq!(heard[0].said.control.idontwant, [id_of(&long)]);
+        assert_eq!((heard.len(), heard[1].messages.len()), (2, 1));
+    }
+    let heard = world.heard(older);
+    assert_eq!((heard.len(), heard[0].messages.len()), (1, 1), "it does not know that");
+}
