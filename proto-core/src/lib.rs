@@ -188,6 +188,7 @@ pub mod peer_store;
 pub mod pnet;
 mod protobuf;
 pub mod protocol;
+mod queue;
 pub mod quic;
 pub mod record;
 pub mod recv_buffer;

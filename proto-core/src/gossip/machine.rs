@@ -24,6 +24,7 @@ use super::verification::Verifications;
 use crate::identity::Identity;
 use crate::node::{Accepted, CommandId, Protocol, ProtocolInput, ProtocolOutput};
 use crate::protocol::ProtocolId;
+use crate::queue;
 use crate::rng::{Rng, Seed};
 use crate::time::{Clock, Deadline, DeadlineReason, Timestamp};
 
@@ -235,9 +236,7 @@ impl Gossip {
     /// The next event.
     pub fn poll_event(&mut self) -> Option<GossipEvent> {
         let event = self.events.pop_front();
-        if self.events.is_empty() {
-            self.events = VecDeque::new();
-        }
+        queue::rest(&mut self.events);
         event
     }
 
@@ -341,9 +340,7 @@ impl Protocol for Gossip {
 
     fn poll(&mut self) -> Option<ProtocolOutput> {
         let output = self.outputs.pop_front();
-        if self.outputs.is_empty() {
-            self.outputs = VecDeque::new();
-        }
+        queue::rest(&mut self.outputs);
         output
     }
 

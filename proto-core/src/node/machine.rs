@@ -23,6 +23,7 @@ use crate::identify::Identify;
 use crate::identity::Identity;
 use crate::mailbox::ToConnection;
 use crate::peer_store::PeerStore;
+use crate::queue;
 use crate::rng::Seed;
 use crate::time::{Clock, Deadline, DeadlineReason, Timestamp};
 
@@ -150,9 +151,7 @@ impl Node {
     /// The next thing to be done or told.
     pub fn poll(&mut self) -> Option<Output> {
         let output = self.outputs.pop_front();
-        if self.outputs.is_empty() {
-            self.outputs = VecDeque::new();
-        }
+        queue::rest(&mut self.outputs);
         output
     }
 

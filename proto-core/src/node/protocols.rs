@@ -19,6 +19,7 @@ use crate::mailbox::{
 use crate::multistream::SupportedProtocols;
 use crate::mux::{Role, StreamId};
 use crate::protocol::ProtocolId;
+use crate::queue;
 use crate::time::{Deadline, DeadlineReason, Timestamp};
 
 /// What protocols are told in one turn. What is left waits for the next, which is due at once, so
@@ -410,9 +411,7 @@ impl Node {
         self.take_identified(now);
         self.drain_protocol(now, Owner::Gossip);
         self.take_gossip_events();
-        if self.protocols.inputs.is_empty() {
-            self.protocols.inputs = VecDeque::new();
-        }
+        queue::rest(&mut self.protocols.inputs);
     }
 
     fn drain_protocol(&mut self, now: Timestamp, owner: Owner) {
