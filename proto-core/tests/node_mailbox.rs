@@ -514,14 +514,35 @@ fn what_was_written_is_counted_once_however_late_node_hears_of_it() {
     let (mut pair, stream) = with_stream(4);
     pair.dialer.room = None;
     for _ in 0..5 {
-        send(&mut pair.dialer, pair.now, stream, Frame::new(vec![1; 1000]));
+        send(&mut pair.dialer, pair.now, stream, Frame::new(vec![1; 4000]));
         pair.run();
     }
-    assert_eq!(pair.dialer.connection.usage().written_bytes, 5000);
+    assert_eq!(pair.dialer.connection.usage().written_bytes, 20_000);
     pair.dialer.room = Some(NodeRoom::Queue);
     pair.run();
     let told: u64 = pair.dialer.node.iter().map(|message| sent_bytes(message, stream)).sum();
-    assert_eq!(told, 5000);
+    assert_eq!(told, 20_000);
+}
+
+#[test]
+fn credit_comes_back_in_steps_and_the_rest_with_the_end_of_the_stream() {
+    let (mut pair, stream) = with_stream(6);
+    let told = |pair: &Pair| -> Vec<u64> {
+        let sent = pair.dialer.node.iter().map(|message| sent_bytes(message, stream));
+        sent.filter(|bytes| *bytes > 0).collect()
+    };
+    for _ in 0..6 {
+        send(&mut pair.dialer, pair.now, stream, Frame::new(vec![1; 3000]));
+        pair.run();
+    }
+    assert_eq!(told(&pair), [18_000], "a quarter of 64 KiB, and what came on top");
+    send(&mut pair.dialer, pair.now, stream, Frame::new(vec![1; 3000]));
+    pair.run();
+    assert_eq!(told(&pair), [18_000]);
+    let reset = ToConnection::Reset { stream, code: 0 };
+    pair.dialer.connection.handle_node(pair.now, reset);
+    pair.run();
+    assert_eq!(told(&pair), [18_000, 3000]);
 }
 
 #[test]

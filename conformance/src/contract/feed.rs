@@ -37,8 +37,8 @@ pub struct Feed {
 
 /// One who is told.
 struct Listener {
-    /// What may be sent, in bytes.
-    credit: u64,
+    /// Bytes that were sent and whose credit did not come back.
+    under_way: u64,
     /// Bounded by [`MAX_WAITING`].
     waiting: VecDeque<Bytes>,
 }
@@ -66,11 +66,10 @@ impl Feed {
 impl Listener {
     /// Sends what there is credit for.
     fn send(&mut self, stream: StreamRef, outputs: &mut VecDeque<ProtocolOutput>) {
-        while let Some(next) = self.waiting.front()
-            && let Some(left) = self.credit.checked_sub(next.len() as u64)
+        while self.under_way < SEND_CREDIT_BYTES as u64
             && let Some(message) = self.waiting.pop_front()
         {
-            self.credit = left;
+            self.under_way = self.under_way.saturating_add(message.len() as u64);
             outputs.push_back(ProtocolOutput::Send { stream, frame: Frame::new(message) });
         }
     }
@@ -100,13 +99,12 @@ impl Protocol for Feed {
                 });
             }
             ProtocolInput::StreamOpened { stream, .. } => {
-                let listener =
-                    Listener { credit: SEND_CREDIT_BYTES as u64, waiting: VecDeque::new() };
+                let listener = Listener { under_way: 0, waiting: VecDeque::new() };
                 self.listeners.insert(stream, listener);
             }
             ProtocolInput::Credit { stream, bytes } => {
                 if let Some(listener) = self.listeners.get_mut(&stream) {
-                    listener.credit = listener.credit.saturating_add(bytes);
+                    listener.under_way = listener.under_way.saturating_sub(bytes);
                     listener.send(stream, &mut self.outputs);
                 }
             }

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use super::entry::{Opener, Phase, Source};
 use super::event::OpenError;
 use super::machine::{Admission, Connection};
-use super::node_stream::{Announcement, NodeStream};
+use super::node_stream::{Announcement, CREDIT_STEP_BYTES, NodeStream};
 use crate::close::CloseReason;
 use crate::frame::{FrameError, FrameStep};
 use crate::identity::decode_public_key;
@@ -209,8 +209,8 @@ impl Connection {
                 }
             });
         }
-        let sent = core::mem::take(&mut stream.sent_bytes);
-        if sent > 0 {
+        if stream.sent_bytes >= CREDIT_STEP_BYTES {
+            let sent = core::mem::take(&mut stream.sent_bytes);
             self.mark_node_ready(id);
             return Some(ToNode::Sent { stream: id, bytes: sent });
         }

@@ -11,6 +11,10 @@ use crate::varint::MAX_VARINT_BYTES;
 /// frames. A frame may be sent while less than this is under way, however large it is itself.
 pub const SEND_CREDIT_BYTES: usize = 64 * 1024;
 
+/// Credit comes back when so many bytes went out, or the stream ends: for the frames of a quarter of
+/// it together, since each message wakes Node. Whoever has less than that under way need not wait.
+pub(super) const CREDIT_STEP_BYTES: u64 = SEND_CREDIT_BYTES as u64 / 4;
+
 /// How Node has to be told of the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Announcement {

@@ -153,7 +153,8 @@ pub enum ToNode {
         /// The frame without its length prefix.
         frame: Bytes,
     },
-    /// Credit of a stream comes back: these many bytes of frames went out.
+    /// Credit of a stream comes back: these many bytes of frames went out. In steps of a quarter of
+    /// the credit, and the rest before the stream is closed.
     Sent {
         /// The stream.
         stream: StreamId,

@@ -107,7 +107,8 @@ pub enum ProtocolInput {
         /// The frame without its length prefix.
         frame: Bytes,
     },
-    /// Credit of a stream comes back: frames of this many bytes went out.
+    /// Credit of a stream comes back: frames of this many bytes went out. It comes in steps of a
+    /// quarter, so that up to that may seem to be under way for as long as nothing else is sent.
     Credit {
         /// The stream.
         stream: StreamRef,
