@@ -90,7 +90,7 @@ impl Occasion {
         }
     }
 
-    /// Publishes, see [`pubsub::publish`].
+    /// Publishes, see [`pubsub::publish()`].
     pub(crate) async fn publish(
         &self,
         topic: &Topic,

@@ -1,6 +1,6 @@
 //! Messages of topics.
 //!
-//! - [`publish`]: ours, once somebody is there to hear them;
+//! - [`mod@publish`]: ours, once somebody is there to hear them;
 //! - [`heard`]: [`Heard`], those of others, as they are printed and as a running node tells them;
 //! - [`listen`]: where they come from;
 //! - [`nobody`]: [`Nobody`], if nobody came.
