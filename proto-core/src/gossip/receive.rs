@@ -148,6 +148,11 @@ impl Gossip {
             self.seen.set_verdict(now, id, Verdict::Ignored);
             return;
         }
+        // It was forgotten as seen before the application decided on it.
+        if self.pending.contains(id) {
+            let copies = senders.iter().filter_map(|key| self.peers.id(*key));
+            return copies.for_each(|peer| self.scores.copy_arrived(now, id, &peer));
+        }
         let mut brought = senders.iter().filter_map(|key| self.peers.id(*key));
         let first = brought.next();
         let copies: Vec<_> = brought.collect();

@@ -53,8 +53,12 @@ impl Pending {
         self.messages.len() >= self.max_messages || self.bytes >= self.max_bytes
     }
 
+    /// Whether a message waits.
+    pub(super) fn contains(&self, id: &MessageId) -> bool {
+        self.messages.contains_key(id)
+    }
+
     pub(super) fn insert(&mut self, id: MessageId, message: WireMessage, deadline: Timestamp) {
-        // It may have been forgotten as seen while it waited, and come again.
         self.take(&id);
         let message = message.into_kept();
         self.bytes = self.bytes.saturating_add(message.held_bytes());
