@@ -75,7 +75,7 @@ impl Gossip {
         let topic = message.topic.clone();
         let waits = self.wait_for_verdict(&topic).is_some();
         if waits && self.pending.is_full() && !self.seen.knows(now, id.as_bytes()) {
-            return;
+            return self.promises.fulfil(&id);
         }
         if !self.config.signatures.signs() {
             return match self.seen.see(now, &id, key) {
@@ -87,7 +87,9 @@ impl Gossip {
         match self.seen.check(now, &id, message, key) {
             Sight::New => self.verify(now, stream.connection, id),
             Sight::Duplicate(verdict) => self.handle_copy(now, key, &id, &topic, verdict),
-            Sight::Shares | Sight::Waits | Sight::Full => {}
+            // Nobody broke a promise because we have no room.
+            Sight::Full => self.promises.fulfil(&id),
+            Sight::Shares | Sight::Waits => {}
         }
     }
 
