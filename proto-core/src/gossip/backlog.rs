@@ -59,6 +59,13 @@ impl Backlog {
         true
     }
 
+    /// Tells no more that the peer is in our mesh, if that was to be said: it is not.
+    pub(super) fn forget_graft(&mut self, topic: &Topic) {
+        if self.mesh.get(topic) == Some(&MeshNotice::Graft) {
+            self.mesh.remove(topic);
+        }
+    }
+
     /// Tells which messages of a topic we have; instead of those that were to be told. Returns how
     /// many do not fit.
     pub(super) fn ihave(

@@ -138,7 +138,10 @@ impl Gossip {
         if !mesh.remove(&key) {
             return false;
         }
-        if let Some(peer) = self.peers.id(key) {
+        if let Some(peer) = self.peers.get_mut(key) {
+            // One that was not told yet must not be told when it has pruned us meanwhile.
+            peer.backlog.forget_graft(topic);
+            let peer = peer.id;
             self.scores.prune(now, &peer, topic);
             self.events.push_back(GossipEvent::Pruned { peer, topic: topic.clone() });
         }
