@@ -249,6 +249,11 @@ impl Gossip {
         self.scores.refresh(now)
     }
 
+    /// The time of the last call.
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     pub(super) fn output(&mut self, output: ProtocolOutput) {
         self.outputs.push_back(output);
     }

@@ -3,6 +3,8 @@
 
 use core::time::Duration;
 
+use libp2p_identity::PeerId;
+
 use super::backlog::MeshNotice;
 use super::config::{MAX_BACKOFF, MeshParams};
 use super::events::GossipEvent;
@@ -176,6 +178,17 @@ impl Gossip {
         let backoff_secs = has_backoff.then_some(seconds);
         let prune = Prune { topic: topic.clone(), peers, backoff_secs };
         self.notify(topic, key, MeshNotice::Prune(prune));
+    }
+
+    /// A peer hears only now that it is pruned, and counts from then on.
+    pub(super) fn begin_backoffs(&mut self, peer: PeerId, prunes: &[Prune]) {
+        let now = self.now();
+        for Prune { topic, backoff_secs, .. } in prunes {
+            if let Some(secs) = backoff_secs {
+                let until = now.saturating_add(Duration::from_secs(*secs));
+                self.backoffs.add(now, topic, peer, until);
+            }
+        }
     }
 
     fn notify(&mut self, topic: &Topic, key: PeerKey, notice: MeshNotice) {

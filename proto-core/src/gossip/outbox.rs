@@ -87,7 +87,9 @@ impl Gossip {
         if subscriptions.is_empty() && peer.backlog.is_empty() {
             return;
         }
-        let control = peer.backlog.take();
+        let (id, control) = (peer.id, peer.backlog.take());
+        self.begin_backoffs(id, &control.prune);
+        let Some(peer) = self.peers.get_mut(key) else { return };
         let outgoing = Outgoing { subscriptions, control, ..Outgoing::default() };
         peer.queue.push_control(outgoing.frames(&self.config.sent));
     }
