@@ -77,11 +77,21 @@ impl Gossip {
         infos.collect()
     }
 
-    /// Dials peers that somebody named, as far as they are not known. A record that is not the
-    /// peer's own is not believed, and its peer not dialled.
-    pub(super) fn meet(&mut self, named: &List<PeerInfo>) {
+    /// Dials peers that `by` named, as far as they are not known. A record that is not the peer's
+    /// own is not believed, and its peer not dialled.
+    ///
+    /// To verify a record takes time, and one frame has room for thousands: of one peer no more are
+    /// looked at between two heartbeats than may be dialled at once.
+    pub(super) fn meet(&mut self, by: PeerKey, named: &List<PeerInfo>) {
+        let max = self.config.max_exchange_dials;
+        let Some(used) = self.peers.get_mut(by).map(|peer| &mut peer.used) else { return };
+        let room = max.saturating_sub(used.named_peers).min(self.config.exchanged_peers);
+        if room == 0 || named.is_empty() {
+            return;
+        }
+        used.named_peers = used.named_peers.saturating_add(room.min(named.len()));
         let mut named: Vec<PeerInfo> = named.iter().collect();
-        random::keep(&mut self.rng, &mut named, self.config.exchanged_peers);
+        random::keep(&mut self.rng, &mut named, room);
         for PeerInfo { peer, signed_record } in named {
             if peer == self.peer_id() || self.peers.key(&peer).is_some() {
                 continue;
@@ -93,7 +103,7 @@ impl Gossip {
                     None => continue,
                 },
             };
-            if self.exchange.begin(peer, self.config.max_exchange_dials) {
+            if self.exchange.begin(peer, max) {
                 self.output(ProtocolOutput::Dial { peer, addresses });
             }
         }

@@ -296,7 +296,7 @@ impl Gossip {
                 .min(MAX_BACKOFF);
             self.backoffs.add(now, &topic, id, now.saturating_add(backoff));
             if exchange {
-                self.meet(&peers);
+                self.meet(key, &peers);
             }
         }
     }

@@ -61,6 +61,8 @@ pub(super) struct Used {
     pub(super) iwant_ids: usize,
     /// Ids that it does not want.
     pub(super) dont_want_ids: usize,
+    /// Peers that it named.
+    pub(super) named_peers: usize,
 }
 
 /// A connected peer.
