@@ -146,7 +146,12 @@ impl Gossip {
         let version = self.version_of(protocol);
         let wanted = self.peers.take_request(request).and_then(|key| {
             let peer = self.peers.get_mut(key)?;
-            (peer.outbound == Outbound::Opening(request)).then_some(key)
+            if peer.outbound != Outbound::Opening(request) {
+                return None;
+            }
+            // Of a protocol that was not proposed there is no stream.
+            peer.outbound = Outbound::Lost;
+            Some(key)
         });
         let (Some(key), Some(version)) = (wanted, version) else { return self.reset(stream) };
         self.peers.add_stream(stream, key, Direction::Outbound);
