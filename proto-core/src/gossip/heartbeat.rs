@@ -26,6 +26,8 @@ impl Gossip {
             self.maintain_mesh(now, topic);
             self.gossip_about(now, topic);
         }
+        // Whoever was pruned in one topic may have lost there what made up for something else.
+        joined.iter().for_each(|topic| self.prune_below_zero(now, topic));
         let published: Vec<Topic> = self.topics.with_fanout().cloned().collect();
         for topic in &published {
             self.maintain_fanout(now, topic);
@@ -37,9 +39,7 @@ impl Gossip {
 
     fn maintain_mesh(&mut self, now: Timestamp, topic: &Topic) {
         let params = self.mesh_params(topic);
-        let bad: Vec<PeerKey> =
-            self.mesh_of(topic).into_iter().filter(|key| self.score_of(*key) < 0.0).collect();
-        bad.into_iter().for_each(|key| self.prune(now, topic, key, false));
+        self.prune_below_zero(now, topic);
         if self.mesh_len(topic) < params.degree_low && !self.is_settling(now, topic) {
             self.fill_mesh(now, topic, params.degree, |_, _| true);
         }
@@ -51,6 +51,12 @@ impl Gossip {
         if ticks > 0 && self.tick.is_multiple_of(ticks) {
             self.graft_opportunistically(now, topic);
         }
+    }
+
+    fn prune_below_zero(&mut self, now: Timestamp, topic: &Topic) {
+        let bad: Vec<PeerKey> =
+            self.mesh_of(topic).into_iter().filter(|key| self.score_of(*key) < 0.0).collect();
+        bad.into_iter().for_each(|key| self.prune(now, topic, key, false));
     }
 
     pub(super) fn mesh_of(&self, topic: &Topic) -> Vec<PeerKey> {
