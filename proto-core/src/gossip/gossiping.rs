@@ -70,7 +70,12 @@ impl Gossip {
             if self.topics.is_joined(&topic) {
                 let unseen =
                     |id: &&[u8]| !self.seen.knows(now, id) && self.promises.should_ask(id, key);
-                wanted.extend(ids.slices().filter(unseen).filter_map(|id| MessageId::new(id).ok()));
+                for id in ids.slices().filter(unseen) {
+                    // Built once, however often the frame names it.
+                    if !wanted.contains(id) {
+                        wanted.extend(MessageId::new(id));
+                    }
+                }
             }
         }
         let mut wanted: Vec<MessageId> = wanted.into_iter().collect();
