@@ -145,6 +145,11 @@ impl Backlog {
         lost
     }
 
+    /// Bytes of the ids.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Whether there is nothing to be said.
     pub(super) fn is_empty(&self) -> bool {
         !self.extensions && self.mesh.is_empty() && self.since.is_none()

@@ -221,9 +221,14 @@ impl Gossip {
             topics: self.topics.len(),
             backoffs: self.backoffs.len(),
             seen_messages: self.seen.len(),
+            verifying_bytes: self.seen.verifying_bytes(),
             pending_messages: self.pending.len(),
+            pending_bytes: self.pending.held_bytes(),
+            cached_messages: self.cache.len(),
+            cached_bytes: self.cache.held_bytes(),
             asked_ids: self.promises.len(),
             queued_bytes: self.peers.iter().map(|(_, peer)| peer.queue.waiting_bytes()).sum(),
+            control_bytes: self.peers.iter().map(|(_, peer)| peer.control_bytes()).sum(),
         }
     }
 
@@ -289,12 +294,22 @@ pub struct GossipUsage {
     pub backoffs: usize,
     /// Messages that are known as seen, or are being verified.
     pub seen_messages: usize,
+    /// Bytes of messages that are being verified or wait for it.
+    pub verifying_bytes: usize,
     /// Messages that wait for the application.
     pub pending_messages: usize,
+    /// Bytes of them.
+    pub pending_bytes: usize,
+    /// Messages that peers can ask for.
+    pub cached_messages: usize,
+    /// Bytes of them, with what it takes to find them.
+    pub cached_bytes: usize,
     /// Messages that were asked for and did not come yet.
     pub asked_ids: usize,
     /// Bytes of messages that wait for peers; each message once for each.
     pub queued_bytes: usize,
+    /// Bytes of control that wait for peers, without GRAFT and PRUNE that are not encoded yet.
+    pub control_bytes: usize,
 }
 
 impl Protocol for Gossip {

@@ -162,6 +162,11 @@ impl Peer {
         self.queue.next(&self.dont_want)
     }
 
+    /// Bytes of control that wait for it: ids, and what is encoded.
+    pub(super) fn control_bytes(&self) -> usize {
+        self.backlog.held_bytes().saturating_add(self.queue.control_bytes())
+    }
+
     /// Whether it may be in one more topic.
     pub(super) fn has_room_for(&self, topic: &Topic, max_topics: usize) -> bool {
         self.topics.len() < max_topics

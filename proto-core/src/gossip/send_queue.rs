@@ -182,6 +182,11 @@ impl SendQueue {
         self.publish.bytes.saturating_add(self.forward.bytes)
     }
 
+    /// Bytes of encoded control that wait.
+    pub(super) fn control_bytes(&self) -> usize {
+        self.control.iter().map(Frame::len).sum()
+    }
+
     fn lane(&mut self, lane: Lane) -> &mut Waiting {
         match lane {
             Lane::Publish => &mut self.publish,

@@ -92,6 +92,11 @@ impl Pending {
         messages.map(|(id, _)| id.clone()).collect()
     }
 
+    /// Bytes that they keep in memory.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// How many wait.
     pub(super) fn len(&self) -> usize {
         self.messages.len()
