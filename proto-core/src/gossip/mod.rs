@@ -56,6 +56,8 @@ pub mod signature;
 mod standing;
 mod streams;
 pub mod subscriptions;
+#[cfg(test)]
+mod tests;
 pub mod topic;
 mod topics;
 pub mod validation;
