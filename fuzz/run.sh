@@ -6,7 +6,7 @@
 set -u
 cd "$(dirname "$0")" || exit 2
 
-targets="multistream noise_payload certificate tls envelope yamux identify frame_reader connection_pair quic_pair gossip_rpc"
+targets="multistream noise_payload certificate tls envelope yamux identify frame_reader connection_pair quic_pair gossip_rpc gossip"
 toolchain="${FUZZ_TOOLCHAIN:-nightly}"
 
 if [ $# -ne 2 ]; then

@@ -6,6 +6,7 @@
 //!
 //! - [`identify`]: messages against `prost`, the machine against any node;
 //! - [`frame_reader`]: length-delimited frames against a plain reader;
+//! - [`gossip_machine`]: gossip under any inputs, with the checks of its property test;
 //! - [`gossip_rpc`]: frames of gossip, decoded and said again;
 //! - [`multistream`]: dialer and listener against each other, and each against arbitrary bytes;
 //! - [`noise_payload`]: the handshake, its payloads made by `snow` and `prost`;
@@ -24,6 +25,7 @@ pub mod chunks;
 pub mod connection_pair;
 pub mod envelope;
 pub mod frame_reader;
+pub mod gossip_machine;
 pub mod gossip_rpc;
 pub mod identify;
 pub mod multistream;

@@ -12,7 +12,7 @@ use crate::yamux::hostile::Operation as Hostile;
 use crate::yamux::pair::Operation as Yamux;
 
 /// The targets.
-pub const TARGETS: [&str; 11] = [
+pub const TARGETS: [&str; 12] = [
     "multistream",
     "noise_payload",
     "certificate",
@@ -24,6 +24,7 @@ pub const TARGETS: [&str; 11] = [
     "connection_pair",
     "quic_pair",
     "gossip_rpc",
+    "gossip",
 ];
 
 /// One input.
@@ -142,6 +143,9 @@ fn decoders_and_machines() -> Vec<Seed> {
     }
     for (name, bytes) in crate::gossip_rpc::seeds() {
         add("gossip_rpc", name, bytes);
+    }
+    for (name, bytes) in crate::gossip_machine::seeds() {
+        add("gossip", name, bytes);
     }
 
     // The bound, flags, chunks, lengths, raw bytes.
@@ -275,6 +279,7 @@ mod tests {
     use super::*;
     use crate::certificate::Edit;
     use crate::change::Change;
+    use crate::gossip_machine::Operation as Gossip;
     use crate::quic_pair::operation::Operation as Quic;
     use crate::tls::operation::Operation as Tls;
 
@@ -300,6 +305,7 @@ mod tests {
                 "connection_pair" => run(&bytes, crate::connection_pair::run),
                 "quic_pair" => run(&bytes, crate::quic_pair::run),
                 "gossip_rpc" => run(&bytes, crate::gossip_rpc::run),
+                "gossip" => run(&bytes, crate::gossip_machine::run),
                 other => panic!("no target {other}"),
             }
         }
@@ -318,6 +324,8 @@ mod tests {
             again(Hostile::decode(hostile).encode(), hostile);
             let tls = Tls::decode(bytes).encode();
             again(Tls::decode(tls).encode(), tls);
+            let gossip = Gossip::decode(bytes).encode();
+            again(Gossip::decode(gossip).encode(), gossip);
             let quic = Quic::decode(bytes).encode();
             again(Quic::decode(quic).encode(), quic);
             let change = Change::decode(bytes).encode();
