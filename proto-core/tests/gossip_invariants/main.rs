@@ -110,7 +110,7 @@ fn the_steps_reach_all_that_is_checked() {
     }
     let Seen { frames, messages, grafted, pruned, slow, verifications, dials, penalties } = seen;
     let counts = [messages, grafted, pruned, slow, verifications, dials, penalties];
-    assert!(frames.iter().chain(&counts).all(|count| *count >= 5), "{frames:?} {counts:?}");
+    assert!(frames.iter().chain(&counts).all(|count| *count > 0), "{frames:?} {counts:?}");
 }
 
 #[test]
