@@ -42,12 +42,7 @@ impl Ids {
     pub(crate) fn of_ours(self) -> fn(&WireMessage) -> MessageId {
         match self {
             Ids::Specified => sanspeer_core::gossip::source_and_sequence,
-            Ids::RustLibp2p => |message| {
-                let author = message.source().ok().flatten().map(|author| author.to_base58());
-                let number = message.sequence_number().unwrap_or_default();
-                let id = format!("{}{number}", author.unwrap_or_default());
-                MessageId::new(id.as_bytes()).expect("digits, and not too many")
-            },
+            Ids::RustLibp2p => sanspeer_core::gossip::source_base58_and_sequence_decimal,
         }
     }
 

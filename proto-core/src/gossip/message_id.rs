@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use libp2p_identity::PeerId;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
@@ -28,7 +29,8 @@ pub enum MessageIdError {
 }
 
 /// How the id of a message is computed: a pure function, the same at every peer of a topic. Here
-/// are [`source_and_sequence`], the default, [`data_digest`] and [`topic_and_data_digest`].
+/// are [`source_and_sequence`], the default, [`source_base58_and_sequence_decimal`], [`data_digest`]
+/// and [`topic_and_data_digest`].
 pub type MessageIdFn = fn(&WireMessage) -> MessageId;
 
 impl MessageId {
@@ -78,6 +80,19 @@ pub fn source_and_sequence(message: &WireMessage) -> MessageId {
         return topic_and_data_digest(message);
     }
     MessageId(from.iter().chain(seqno).copied().collect())
+}
+
+/// rust-libp2p's default: the author in base58, then the sequence number in decimal digits. For topics
+/// whose peers are mostly of its kind. Without an author there is the peer id of one zero byte, as
+/// there, and without a sequence number zero.
+pub fn source_base58_and_sequence_decimal(message: &WireMessage) -> MessageId {
+    /// An identity multihash of one zero byte.
+    const NOBODY: [u8; 3] = [0, 1, 0];
+    let source = message.source().ok().flatten();
+    let author = source.or_else(|| PeerId::from_bytes(&NOBODY).ok()).map(|peer| peer.to_base58());
+    let number = message.sequence_number().unwrap_or_default();
+    // At most 58 characters of a peer id and 20 digits.
+    MessageId(format!("{}{number}", author.unwrap_or_default()).into_bytes().into())
 }
 
 /// The SHA-256 of the data: the common choice where messages have no author. The same data in two
@@ -158,6 +173,20 @@ mod tests {
         assert_eq!(id.as_bytes(), b"author\0\0\0\0\0\0\x01\x02");
         assert_eq!(source_and_sequence(&message(Some(b"a"), None)).as_bytes(), b"a");
         assert_eq!(source_and_sequence(&message(None, Some(b"s"))).as_bytes(), b"s");
+    }
+
+    #[test]
+    fn rust_libp2ps_default_is_text() {
+        // The peer id of the specification's example of an Ed25519 key.
+        let text = "12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA";
+        let author: PeerId = text.parse().unwrap();
+        let mut fields = MessageFields::new(Topic::new("t").unwrap(), "data");
+        fields.from = Some(author.to_bytes().into());
+        fields.seqno = Some(vec![0, 0, 0, 0, 0, 0, 1, 2].into());
+        let id = source_base58_and_sequence_decimal(&fields.encode());
+        assert_eq!(id.as_bytes(), format!("{text}258").as_bytes());
+        let nobody = source_base58_and_sequence_decimal(&message(None, None));
+        assert_eq!(nobody.as_bytes(), b"15R0");
     }
 
     #[test]

@@ -74,7 +74,8 @@ pub use machine::{Gossip, GossipUsage};
 pub use message::{Message, MessageError, MessageFields, WireMessage};
 pub use message_cache::{MessageCache, MessageCacheConfig, Wanted};
 pub use message_id::{
-    MessageId, MessageIdError, MessageIdFn, data_digest, source_and_sequence, topic_and_data_digest,
+    MessageId, MessageIdError, MessageIdFn, data_digest, source_and_sequence,
+    source_base58_and_sequence_decimal, topic_and_data_digest,
 };
 pub use publish::{PublishError, Published};
 pub use rpc::{

@@ -167,9 +167,9 @@ fn checks_that_are_never_answered_are_bounded() {
     world.run_for(millis(100));
     assert_eq!(verifications(&world, node), 5);
     assert_eq!(world.messages(node).len(), 95, "beyond that they are checked at once");
-    let asked = world.sides[node].outputs.iter().find_map(|output| match output {
-        ProtocolOutput::Verify { request, .. } => Some(*request),
-        _ => None,
+    let asked = world.sides[node].outputs.iter().find_map(|output| {
+        let ProtocolOutput::Verify { request, .. } = output else { return None };
+        Some(*request)
     });
     let request = asked.expect("five");
     world.tell(node, ProtocolInput::Verified { request, valid: true });

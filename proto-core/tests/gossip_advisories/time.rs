@@ -120,9 +120,9 @@ fn a_stream_that_could_not_be_opened_yet_is_opened_at_the_next_heartbeat() {
     let puppet = world.add_subscriber(node, &t, LATEST);
     let asked = |world: &World| {
         let outputs = world.sides[node].outputs.iter();
-        let requests = outputs.filter_map(|output| match output {
-            ProtocolOutput::Open { request, .. } => Some(*request),
-            _ => None,
+        let requests = outputs.filter_map(|output| {
+            let ProtocolOutput::Open { request, .. } = output else { return None };
+            Some(*request)
         });
         requests.collect::<Vec<_>>()
     };

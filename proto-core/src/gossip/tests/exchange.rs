@@ -35,9 +35,9 @@ fn prune(fixture: &mut Fixture, by: u64, peers: Vec<PeerInfo>) -> Vec<(PeerId, V
     for frame in said.frames(&Default::default()) {
         fixture.tell(ProtocolInput::Frame { stream, frame: frame.body });
     }
-    let dials = fixture.outputs().into_iter().filter_map(|output| match output {
-        ProtocolOutput::Dial { peer, addresses } => Some((peer, addresses)),
-        _ => None,
+    let dials = fixture.outputs().into_iter().filter_map(|output| {
+        let ProtocolOutput::Dial { peer, addresses } = output else { return None };
+        Some((peer, addresses))
     });
     dials.collect()
 }

@@ -74,9 +74,9 @@ fn a_share_of_many_peers_hears_of_messages_and_none_of_the_mesh() {
     let sent = fixture.outputs();
     let mut heard: Vec<StreamRef> = sent
         .iter()
-        .filter_map(|output| match output {
-            ProtocolOutput::Send { stream, .. } => Some(*stream),
-            _ => None,
+        .filter_map(|output| {
+            let ProtocolOutput::Send { stream, .. } = output else { return None };
+            Some(*stream)
         })
         .collect();
     heard.sort();

@@ -17,9 +17,9 @@ fn forged(message: &WireMessage) -> WireMessage {
 /// Requests to verify since outputs were taken last, and where.
 fn asked(fixture: &mut Fixture) -> Vec<(RequestId, ConnectionId)> {
     let outputs = fixture.outputs().into_iter();
-    let asked = outputs.filter_map(|output| match output {
-        ProtocolOutput::Verify { request, connection, .. } => Some((request, connection)),
-        _ => None,
+    let asked = outputs.filter_map(|output| {
+        let ProtocolOutput::Verify { request, connection, .. } = output else { return None };
+        Some((request, connection))
     });
     asked.collect()
 }
