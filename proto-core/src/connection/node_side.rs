@@ -153,6 +153,10 @@ impl Connection {
             return None;
         }
         if let Some(message) = self.node.replies.pop_front() {
+            if self.node.replies.is_empty() {
+                // Streams of Node's end seldom; an idle connection holds no room for it.
+                self.node.replies = VecDeque::new();
+            }
             return Some(message);
         }
         if let Some(verification) = self.node.verifications.pop_front() {
