@@ -57,6 +57,11 @@ impl Promises {
         self.ids.remove(id);
     }
 
+    /// Nobody is held to what was asked for so far.
+    pub(super) fn forgive(&mut self) {
+        self.ids.values_mut().flatten().for_each(|asked| asked.promise = false);
+    }
+
     /// Nobody waits for a peer that is gone.
     pub(super) fn remove_peer(&mut self, peer: PeerKey) {
         self.ids.retain(|_, asked| {

@@ -53,6 +53,8 @@ impl Gossip {
         self.topics.release(topic);
         self.remember_left(now, topic);
         self.forget_pending(now, topic);
+        // What was asked for may be of this topic, and is not looked at when it comes.
+        self.promises.forgive();
         self.tell_topics_to_all();
         self.flush();
         true

@@ -66,6 +66,22 @@ fn a_promise_that_is_not_kept_costs_its_peer() {
 }
 
 #[test]
+fn a_peer_that_was_asked_before_we_left_the_topic_breaks_no_promise() {
+    let mut world = World::new(34);
+    let (node, t, puppets) = node_with(&mut world, config(), 1);
+    let message = world.signed(puppets[0], 1, &t, "m");
+    let id = (GossipConfig::default().message_id)(&message);
+    world.say_ihave(puppets[0], node, &t, vec![id.clone()]);
+    world.run_for(millis(5));
+    assert_eq!(world.heard_control(puppets[0]).iwant, [id]);
+    world.unsubscribe(node, &t);
+    world.say_messages(puppets[0], node, &[message]);
+    world.run_for(secs(5));
+    let breakdown = world.gossip(node).score(&world.peer(puppets[0])).unwrap();
+    assert_eq!(breakdown.behaviour_penalty.score(), 0.0);
+}
+
+#[test]
 fn a_peer_that_may_not_have_been_asked_breaks_no_promise() {
     let mut world = World::new(33);
     let (node, t, puppets) = node_with(&mut world, config(), 1);
