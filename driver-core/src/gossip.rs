@@ -31,7 +31,8 @@ pub const MAX_WAITING_MESSAGES: usize = 512;
 /// A message of a topic, as it came.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReceivedMessage {
-    /// Who sent it to us; its author is in the message.
+    /// Who sent it to us first; its author is in the message. If those who sent it left while its
+    /// signature was checked, the author is named here too.
     pub propagation_source: PeerId,
     /// The message.
     pub message: Message,

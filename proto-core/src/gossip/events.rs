@@ -13,7 +13,8 @@ use super::version::GossipVersion;
 pub enum GossipEvent {
     /// A message of a topic that we are in, once.
     Message {
-        /// Who sent it to us; its author is in the message.
+        /// Who sent it to us first; its author is in the message. If those who sent it left while its
+        /// signature was checked, the author is named here too.
         propagation_source: PeerId,
         /// The message.
         message: Message,
