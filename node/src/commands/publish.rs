@@ -66,7 +66,7 @@ fn publish_all(
         if json {
             let line = serde_json::to_string(&report).map_err(Error::Output)?;
             match writeln!(io::stdout(), "{line}") {
-                // Likewise.
+                // Whoever read it may go: what is published matters to others.
                 Err(error) if !is_reader_gone(&error) => return Err(Error::Stdout(error)),
                 Ok(()) | Err(_) => {}
             }
@@ -74,7 +74,7 @@ fn publish_all(
             let PublishReport { bytes, queued_for, .. } = report;
             let peers = if queued_for == 1 { "peer" } else { "peers" };
             let line = format!("message {number}: {bytes} bytes, queued for {queued_for} {peers}");
-            // What is published matters to others, whether this is read or not.
+            // Likewise.
             let _ = writeln!(io::stderr(), "{line}");
         }
     }
