@@ -5,10 +5,12 @@ set -euo pipefail
 
 usage() {
     cat <<'USAGE'
-usage: mesh.sh [--security noise|tls] [--seconds N] [--timeout SECONDS] [--out FILE]
+usage: mesh.sh [--security noise|tls] [--seconds N] [--bytes N,...] [--timeout SECONDS] [--out FILE]
 
   --security NAME     what secures connections, which are over TCP (noise)
-  --seconds N         how long messages are counted; each peer publishes one a second (60)
+  --seconds N         how long messages are counted; each peer publishes one a second (300)
+  --bytes N,...       how long messages are, one after the other, but none shorter than its text
+                      (1,1024,65536,921600)
   --timeout SECONDS   for all peers to hear each other first (60)
   --out FILE          writes the table there too, if every cell is ok
 
@@ -26,7 +28,8 @@ fail_usage() {
 }
 
 security=noise
-seconds=60
+seconds=300
+lengths=1,1024,65536,921600
 patience=60
 out=
 while [ $# -gt 0 ]; do
@@ -35,11 +38,12 @@ while [ $# -gt 0 ]; do
         usage
         exit 0
         ;;
-    --security | --seconds | --timeout | --out)
+    --security | --seconds | --bytes | --timeout | --out)
         [ $# -ge 2 ] || fail_usage "$1 takes a value"
         case $1 in
         --security) security=$2 ;;
         --seconds) seconds=$2 ;;
+        --bytes) lengths=$2 ;;
         --timeout) patience=$2 ;;
         --out) out=$2 ;;
         esac
@@ -50,6 +54,7 @@ while [ $# -gt 0 ]; do
 done
 case $security in noise | tls) ;; *) fail_usage "unknown security $security" ;; esac
 case $seconds$patience in *[!0-9]*) fail_usage "not a number of seconds" ;; esac
+[[ $lengths =~ ^[0-9]+(,[0-9]+)*$ ]] || fail_usage "not numbers of bytes: $lengths"
 
 interop=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 
@@ -97,7 +102,7 @@ start_peer() {
     local at=$1 kind runtime others
     read -r kind runtime others <<<"${peers[$at]}"
     local -n program=$kind
-    local command=("${program[@]}" peer listen --transport tcp --security "$security" --topic interop)
+    local command=("${program[@]}" peer listen --transport tcp --security "$security" --topic interop --message-bytes "$lengths")
     [ "$kind" != ours ] || command+=(--runtime "$runtime")
     local other
     for other in $others; do
@@ -119,10 +124,19 @@ start_peer() {
     ids+=("${address##*/}")
 }
 
-# messages AT: `AUTHOR NUMBER` of everything that peer AT has printed of gossip.
+# messages AT: `AUTHOR NUMBER` of everything that peer AT has printed of gossip and that is as long as it was
+# published.
 messages() {
-    sed -n 's/^{"event":"gossip","topic":"interop","from":"\([^"]*\)","data":"\([0-9]*\) from .*/\1 \2/p' \
-        "$work/$1.said"
+    sed -n 's/^{"event":"gossip","topic":"interop","from":"\([^"]*\)","data":"\([0-9]*\)\( from [^"]*\)","bytes":\([0-9]*\)}$/\1 \2 \4 \2\3/p' \
+        "$work/$1.said" |
+        awk -v lengths="$lengths" '
+            BEGIN { count = split(lengths, length_of, ",") }
+            {
+                text = $4; for (i = 5; i <= NF; i++) text = text " " $i
+                bytes = length_of[$2 % count + 1]
+                if (bytes < length(text)) bytes = length(text)
+                if ($3 == bytes) print $1, $2
+            }'
 }
 
 heard_everybody() {
@@ -196,13 +210,17 @@ row() {
                 for (m in came) if (came[m] > 1) again++
                 print wanted + 0, missing + 0, again + 0, few + 0
             }')
+    # Ours say each second of whom they think ill.
+    local below=-
+    [ "$kind" != ours ] || below=$(grep -c '^{"event":"below_zero"' "$work/$at.said" || true)
     local verdict=ok
+    [ "$below" = - ] || [ "$below" = 0 ] || few=1
     [ "$missing" = 0 ] && [ "$again" = 0 ] && [ "$few" = 0 ] || {
         verdict=failed
         failed=1
     }
     [ "$kind" != ours ] || names[ours]="ours on $runtime"
-    echo "| $at | ${names[$kind]} | ${others:--} | $((wanted - missing)) of $wanted | $again | $verdict |"
+    echo "| $at | ${names[$kind]} | ${others:--} | $((wanted - missing)) of $wanted | $again | $below | $verdict |"
 }
 
 for at in "${!peers[@]}"; do
@@ -213,12 +231,14 @@ done >"$work/rows"
 # A mesh of implementations
 
 What \`conformance/interop/mesh.sh\` printed. Ten peers over TCP with ${securities[$security]} are in one topic, and each
-publishes once a second. From when all have heard each other on, for $seconds s, it is counted what each has
-of the messages of the nine others: all of them, each once, is ok.
+publishes once a second: messages of $lengths bytes, one after the other, but none shorter than its text of
+some 60. From when all have heard each other on, for $seconds s, it is counted what each has of the messages of
+the nine others, as long as they were published: all of them, each once, is ok. Signatures are strict and
+scores are on; ours look once a second whether they give anybody less than zero.
 
 PAGE
-    echo '| Peer | Implementation | Connects to | Messages of the others | That came again | |'
-    echo '|---|---|---|---|---|---|'
+    echo '| Peer | Implementation | Connects to | Messages of the others | That came again | Scores below zero | |'
+    echo '|---|---|---|---|---|---|---|'
     cat "$work/rows"
 } >"$work/table"
 cat "$work/table"

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -11,7 +13,11 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
-const publishInterval = time.Second
+const (
+	publishInterval = time.Second
+	// maxPrinted is how much of a message is printed.
+	maxPrinted = 100
+)
 
 // gossip is a topic that the host is subscribed to, and publishes on once a second.
 type gossip struct {
@@ -26,11 +32,14 @@ type gossipLine struct {
 	Event string `json:"event,omitempty"`
 	Topic string `json:"topic"`
 	From  string `json:"from"`
+	// Data is how it begins, without spaces at the end.
 	Data  string `json:"data"`
+	Bytes int    `json:"bytes"`
 }
 
-// joinGossip runs until the end of the context. A nil lines prints nothing.
-func joinGossip(ctx context.Context, h host.Host, name string, lines *jsonLines) (*gossip, error) {
+// joinGossip runs until the end of the context. Messages are filled up to the lengths, which take turns.
+// A nil lines prints nothing.
+func joinGossip(ctx context.Context, h host.Host, name string, lengths []int, lines *jsonLines) (*gossip, error) {
 	router, err := pubsub.NewGossipSub(ctx, h)
 	if err != nil {
 		return nil, err
@@ -44,16 +53,22 @@ func joinGossip(ctx context.Context, h host.Host, name string, lines *jsonLines)
 		return nil, err
 	}
 	g := &gossip{first: make(map[peer.ID]gossipLine), arrived: make(chan struct{})}
-	go publish(ctx, h.ID(), topic)
+	go publish(ctx, h.ID(), topic, lengths)
 	go g.receive(ctx, h.ID(), subscription, lines)
 	return g, nil
 }
 
-func publish(ctx context.Context, self peer.ID, topic *pubsub.Topic) {
+func publish(ctx context.Context, self peer.ID, topic *pubsub.Topic, lengths []int) {
 	ticker := time.NewTicker(publishInterval)
 	defer ticker.Stop()
 	for number := uint64(0); ; number++ {
-		if topic.Publish(ctx, fmt.Appendf(nil, "%d from %s", number, self)) != nil {
+		data := fmt.Appendf(nil, "%d from %s", number, self)
+		if len(lengths) > 0 {
+			if missing := lengths[number%uint64(len(lengths))] - len(data); missing > 0 {
+				data = append(data, bytes.Repeat([]byte{' '}, missing)...)
+			}
+		}
+		if topic.Publish(ctx, data) != nil {
 			return
 		}
 		select {
@@ -74,7 +89,13 @@ func (g *gossip) receive(ctx context.Context, self peer.ID, subscription *pubsub
 		if from == self {
 			continue
 		}
-		line := gossipLine{Topic: message.GetTopic(), From: from.String(), Data: string(message.Data)}
+		printed := string(message.Data[:min(len(message.Data), maxPrinted)])
+		line := gossipLine{
+			Topic: message.GetTopic(),
+			From:  from.String(),
+			Data:  strings.TrimRight(printed, " "),
+			Bytes: len(message.Data),
+		}
 		g.mu.Lock()
 		if _, known := g.first[from]; !known {
 			g.first[from] = line

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -25,13 +26,13 @@ import (
 
 // The command line that the peers of all implementations share (conformance/interop/PROTOCOLS.md):
 //
-//	peer listen --transport tcp|quic --security noise|tls [--topic T] [--connect ADDR]...
+//	peer listen --transport tcp|quic --security noise|tls [--topic T] [--message-bytes N,...] [--connect ADDR]...
 //	peer dial ADDR --do ping,identify,echo[,gossip,kad] [--size BYTES] [--security noise|tls] [--topic T]
 //
 // listen prints `LISTEN <multiaddr>`, then one line of JSON an event, and serves until it gets SIGINT or
 // SIGTERM. dial prints one line of JSON a check, and exits 0 only if all passed. A wrong command line
 // exits 2.
-var errPeerUsage = errors.New("usage: go-peer peer listen [--transport tcp|quic] [--security noise|tls] [--topic T] [--connect ADDR]...\n" +
+var errPeerUsage = errors.New("usage: go-peer peer listen [--transport tcp|quic] [--security noise|tls] [--topic T] [--message-bytes N,...] [--connect ADDR]...\n" +
 	"       go-peer peer dial ADDR --do ping,identify,echo[,gossip,kad] [--size BYTES] [--security noise|tls] [--topic T]")
 
 const (
@@ -78,6 +79,17 @@ func peerListen(args []string) error {
 		connect = append(connect, remote)
 		return err
 	})
+	var lengths []int
+	flags.Func("message-bytes", "how long published messages are, one after the other", func(text string) error {
+		for part := range strings.SplitSeq(text, ",") {
+			length, err := strconv.ParseUint(part, 10, 31)
+			if err != nil {
+				return err
+			}
+			lengths = append(lengths, int(length))
+		}
+		return nil
+	})
 	if err := flags.Parse(args); err != nil || flags.NArg() != 0 {
 		return errPeerUsage
 	}
@@ -94,7 +106,7 @@ func peerListen(args []string) error {
 		return err
 	}
 	if flags.topic != "" {
-		if _, err := joinGossip(ctx, h, flags.topic, lines); err != nil {
+		if _, err := joinGossip(ctx, h, flags.topic, lengths, lines); err != nil {
 			return err
 		}
 	}
@@ -154,7 +166,7 @@ func peerDial(args []string) (bool, error) {
 		}
 		ctx, stop := context.WithCancel(context.Background())
 		defer stop()
-		if run.gossip, err = joinGossip(ctx, h, topic, nil); err != nil {
+		if run.gossip, err = joinGossip(ctx, h, topic, nil, nil); err != nil {
 			return false, err
 		}
 	}

@@ -2,8 +2,14 @@ import { once } from 'node:events'
 
 const PUBLISH_INTERVAL_MS = 1000
 
-/** Subscribes to a topic, publishes on it once a second, and prints what the others publish. */
-export function joinGossip (node, topic, printLine) {
+/** How much of a message is printed. */
+const MAX_PRINTED = 100
+
+/**
+ * Subscribes to a topic, publishes on it once a second, and prints what the others publish. Messages are
+ * filled up to the lengths, which take turns.
+ */
+export function joinGossip (node, topic, lengths, printLine) {
   const { pubsub } = node.services
   /** The first message of each peer. */
   const first = new Map()
@@ -13,7 +19,8 @@ export function joinGossip (node, topic, printLine) {
       return
     }
     const from = message.from.toString()
-    const line = { topic, from, data: new TextDecoder().decode(message.data) }
+    const data = new TextDecoder().decode(message.data.subarray(0, MAX_PRINTED)).trimEnd()
+    const line = { topic, from, data, bytes: message.data.byteLength }
     printLine({ event: 'gossip', ...line })
     if (!first.has(from)) {
       first.set(from, line)
@@ -24,7 +31,8 @@ export function joinGossip (node, topic, printLine) {
 
   let number = 0
   const timer = setInterval(() => {
-    const data = new TextEncoder().encode(`${number++} from ${node.peerId}`)
+    const length = lengths[number % lengths.length] ?? 0
+    const data = new TextEncoder().encode(`${number++} from ${node.peerId}`.padEnd(length))
     pubsub.publish(topic, data).catch(error => console.error('js-peer: publish:', error.message))
   }, PUBLISH_INTERVAL_MS)
   node.addEventListener('stop', () => clearInterval(timer))

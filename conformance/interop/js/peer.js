@@ -1,7 +1,7 @@
 // The js-libp2p side of the interop table, with the command line that the peers of all implementations
 // share (conformance/interop/PROTOCOLS.md):
 //
-//   peer.js peer listen [--transport tcp] [--security noise|tls] [--topic T] [--connect ADDR]...
+//   peer.js peer listen [--transport tcp] [--security noise|tls] [--topic T] [--message-bytes N,...] [--connect ADDR]...
 //   peer.js peer dial ADDR --do ping,identify,echo[,gossip,kad] [--size BYTES] [--security noise|tls] [--topic T]
 //
 // listen prints `LISTEN <multiaddr>`, then one line of JSON an event, and serves until it gets SIGINT or
@@ -18,7 +18,7 @@ import { newNode, serveEcho } from './host.js'
 const DEFAULT_TOPIC = 'interop'
 const DIAL_TIMEOUT_MS = 60_000
 
-const USAGE = `usage: peer.js peer listen [--transport tcp] [--security noise|tls] [--topic T] [--connect ADDR]...
+const USAGE = `usage: peer.js peer listen [--transport tcp] [--security noise|tls] [--topic T] [--message-bytes N,...] [--connect ADDR]...
        peer.js peer dial ADDR --do ping,identify,echo[,gossip,kad] [--size BYTES] [--security noise|tls] [--topic T]`
 
 class UsageError extends Error {}
@@ -51,17 +51,22 @@ async function main (args) {
 async function listen (args) {
   const { values } = parse(args, 0, {
     transport: { type: 'string', default: 'tcp' },
+    'message-bytes': { type: 'string', default: '' },
     connect: { type: 'string', multiple: true, default: [] }
   })
   if (values.transport !== 'tcp') {
     throw new UsageError(`this peer has no transport ${values.transport}`)
   }
+  if (!/^(\d+(,\d+)*)?$/.test(values['message-bytes'])) {
+    throw new UsageError(`not numbers of bytes: ${values['message-bytes']}`)
+  }
+  const lengths = values['message-bytes'].split(',').filter(text => text !== '').map(Number)
   const connect = values.connect.map(parseAddr)
   const node = await newNode({ security: values.security, topic: values.topic, listen: true })
   reportPeers(node)
   await serveEcho(node, printLine)
   if (values.topic != null) {
-    joinGossip(node, values.topic, printLine)
+    joinGossip(node, values.topic, lengths, printLine)
   }
   console.log(`LISTEN ${node.getMultiaddrs()[0]}`)
   for (const addr of connect) {
@@ -91,7 +96,7 @@ async function dial (args) {
   const node = await newNode({ security: values.security, topic, listen: false })
   // A remote may open streams on this connection too; what it does is not this side's to print.
   await serveEcho(node, () => {})
-  const gossip = topic == null ? undefined : joinGossip(node, topic, () => {})
+  const gossip = topic == null ? undefined : joinGossip(node, topic, [], () => {})
   let passed = false
   try {
     const connection = await node.dial(addr, { signal: AbortSignal.timeout(DIAL_TIMEOUT_MS) })

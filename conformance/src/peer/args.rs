@@ -5,6 +5,9 @@ use sanspeer_driver::{Multiaddr, SecurityProtocol};
 
 use super::runtime::RuntimeName;
 
+/// The longest message that is published, in bytes: what all implementations take by default.
+const MAX_MESSAGE_BYTES: i64 = 900 * 1024;
+
 /// The two roles.
 #[derive(Clone, Debug, Subcommand)]
 pub enum PeerCommand {
@@ -29,6 +32,11 @@ pub struct ListenArgs {
     /// A topic to join, and to publish on once a second
     #[arg(long, value_name = "T")]
     pub topic: Option<String>,
+    /// How long the messages are that it publishes, one after the other; none is shorter than its
+    /// text, which is followed by spaces
+    #[arg(long, value_name = "BYTES", value_delimiter = ',', requires = "topic",
+        value_parser = value_parser!(u32).range(..=MAX_MESSAGE_BYTES))]
+    pub message_bytes: Vec<u32>,
     /// A peer to connect to, once it listens; any number of times
     #[arg(long, value_name = "ADDR")]
     pub connect: Vec<Multiaddr>,

@@ -62,7 +62,7 @@ impl Dialling {
 
     async fn run_checks<R: Runtime>(&self, runtime: &R, node: &Handle) -> Result<bool, Error> {
         let mut member = match &self.topic {
-            Some(topic) => Some(Member::join(runtime, node, topic).await?),
+            Some(topic) => Some(Member::join(runtime, node, topic, Vec::new()).await?),
             None => None,
         };
         let address = || self.address.clone();

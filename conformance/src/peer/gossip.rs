@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use sanspeer_core::gossip::Topic;
+use sanspeer_core::gossip::{Message, Topic};
 use sanspeer_core::identity::PeerId;
 use sanspeer_driver::gossip::SendError;
 use sanspeer_driver::runtime::Runtime;
@@ -19,6 +19,9 @@ pub const DEFAULT_TOPIC: &str = "interop";
 /// How often something is published.
 const PUBLISH_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How much of a message is printed, in characters.
+const MAX_PRINTED: usize = 100;
+
 /// A message, as it is printed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct GossipLine {
@@ -26,8 +29,10 @@ pub struct GossipLine {
     pub topic: String,
     /// The id of its author.
     pub from: String,
-    /// What it says. What is no UTF-8 is replaced.
+    /// How it begins, without spaces at the end. What is no UTF-8 is replaced.
     pub data: String,
+    /// How long it is.
+    pub bytes: usize,
 }
 
 /// A topic that is joined for as long as this is held.
@@ -43,14 +48,15 @@ pub fn topic(name: &str) -> Result<Topic, Error> {
 
 impl Member {
     /// Joins a topic, and publishes `0 from` and our peer id on it, a second later `1 from`, and so
-    /// on until the node is gone.
+    /// on until the node is gone. Each is filled up with spaces to one of `lengths`, which take turns.
     pub async fn join<R: Runtime>(
         runtime: &R,
         node: &Handle,
         topic: &Topic,
+        lengths: Vec<u32>,
     ) -> Result<Self, Error> {
         let subscription = node.subscribe(topic).await.map_err(Error::Join)?;
-        runtime.spawn(publish(runtime.clone(), node.clone(), topic.clone()));
+        runtime.spawn(publish(runtime.clone(), node.clone(), topic.clone(), lengths));
         Ok(Member { subscription })
     }
 
@@ -61,19 +67,26 @@ impl Member {
             let Delivery::Message(received) = self.subscription.next().await? else { continue };
             // Signatures are strict: every message has an author.
             let Some(from) = received.message.source else { continue };
+            let Message { topic, data, .. } = received.message;
+            let printed = data.get(..MAX_PRINTED).unwrap_or(&data);
             let line = GossipLine {
-                topic: received.message.topic.to_string(),
+                topic: topic.to_string(),
                 from: from.to_string(),
-                data: String::from_utf8_lossy(&received.message.data).into_owned(),
+                data: String::from_utf8_lossy(printed).trim_end().to_owned(),
+                bytes: data.len(),
             };
             return Some((from, line));
         }
     }
 }
 
-async fn publish<R: Runtime>(runtime: R, node: Handle, topic: Topic) {
+async fn publish<R: Runtime>(runtime: R, node: Handle, topic: Topic, lengths: Vec<u32>) {
+    let mut lengths = lengths.into_iter().cycle();
     for number in 0u64.. {
-        let data = Bytes::from(format!("{number} from {}", node.peer_id()));
+        let mut data = format!("{number} from {}", node.peer_id()).into_bytes();
+        let length = lengths.next().map_or(0, |length| length as usize);
+        data.resize(data.len().max(length), b' ');
+        let data = Bytes::from(data);
         match node.publish(&topic, data).await {
             // There may be nobody yet.
             Ok(_) | Err(SendError::Refused(_)) => {}
@@ -81,4 +94,17 @@ async fn publish<R: Runtime>(runtime: R, node: Handle, topic: Topic) {
         }
         pause(&runtime, PUBLISH_INTERVAL).await;
     }
+}
+
+/// The peers in a topic whose scores are below zero, and their scores.
+pub(super) async fn below_zero(node: &Handle, topic: &Topic) -> Vec<(PeerId, f64)> {
+    let mut found = Vec::new();
+    for peer in node.topic_peers(topic).await.unwrap_or_default() {
+        if let Ok(Some(score)) = node.score(peer).await
+            && score.total < 0.0
+        {
+            found.push((peer, score.total));
+        }
+    }
+    found
 }

@@ -1,18 +1,23 @@
 //! [`Listening`]: `peer listen`.
 
 use std::io::{self, Write as _};
+use std::time::Duration;
 
 use sanspeer_core::gossip::{GossipConfig, Topic};
 use sanspeer_core::node::NodeEvent;
 use sanspeer_driver::runtime::Runtime;
-use sanspeer_driver::{Event, Events, Multiaddr, SecurityProtocol};
+use sanspeer_driver::{Event, Events, Handle, Multiaddr, SecurityProtocol};
 
 use super::args::{ListenArgs, Security, Transport};
+use super::deadline::pause;
 use super::error::Error;
 use super::gossip::Member;
 use super::report::{self, EventLine};
 use super::runtime::OnRuntime;
 use super::{echo, gossip, node};
+
+/// How often the scores of peers are looked at.
+const SCORE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A peer that answers until it is killed, or until nobody reads what it prints.
 #[derive(Debug)]
@@ -20,6 +25,8 @@ pub struct Listening {
     transport: Transport,
     security: SecurityProtocol,
     topic: Option<Topic>,
+    /// How long its messages are.
+    message_bytes: Vec<u32>,
     /// Whom it connects to.
     connect: Vec<Multiaddr>,
 }
@@ -29,7 +36,8 @@ impl Listening {
     pub fn new(args: ListenArgs) -> Result<Self, Error> {
         let security = security(args.transport, args.security)?;
         let topic = args.topic.as_deref().map(gossip::topic).transpose()?;
-        Ok(Listening { transport: args.transport, security, topic, connect: args.connect })
+        let ListenArgs { transport, message_bytes, connect, .. } = args;
+        Ok(Listening { transport, security, topic, message_bytes, connect })
     }
 }
 
@@ -56,8 +64,9 @@ impl OnRuntime for Listening {
         let ended = |line| drop(report::print(&line));
         runtime.spawn(echo::serve(runtime.clone(), acceptor, ended));
         if let Some(topic) = &self.topic {
-            let member = Member::join(&runtime, &node, topic).await?;
+            let member = Member::join(&runtime, &node, topic, self.message_bytes).await?;
             runtime.spawn(print_messages(member));
+            runtime.spawn(print_scores(runtime.clone(), node.clone(), topic.clone()));
         }
         let any = self.transport.any_port();
         let listening = node.listen(any.clone()).await;
@@ -82,6 +91,18 @@ async fn print_messages(mut member: Member) {
     while let Some((_, line)) = member.next().await {
         if report::print(&EventLine::Gossip(line)).is_err() {
             return;
+        }
+    }
+}
+
+/// Says once a second of whom gossip thinks ill.
+async fn print_scores<R: Runtime>(runtime: R, node: Handle, topic: Topic) {
+    loop {
+        pause(&runtime, SCORE_INTERVAL).await;
+        for (peer, score) in gossip::below_zero(&node, &topic).await {
+            if report::print(&EventLine::BelowZero { peer: peer.to_string(), score }).is_err() {
+                return;
+            }
         }
     }
 }

@@ -9,7 +9,7 @@ use super::checks::Got;
 use super::gossip::GossipLine;
 
 /// What a listener tells, as `{"event":"connected",…}`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum EventLine {
     /// A peer's first connection is there.
@@ -56,6 +56,13 @@ pub enum EventLine {
     },
     /// A message of the topic came.
     Gossip(GossipLine),
+    /// The score of a peer is below zero.
+    BelowZero {
+        /// The peer's id.
+        peer: String,
+        /// Its score.
+        score: f64,
+    },
     /// Events that were lost because nobody read this program's output.
     Missed {
         /// How many.
@@ -112,13 +119,16 @@ mod tests {
         let text = serde_json::to_string(&line).expect("JSON");
         assert_eq!(text, r#"{"check":"echo","ok":false,"error":"no"}"#);
         let gossip =
-            GossipLine { topic: "T".to_owned(), from: "P".to_owned(), data: "0 from P".to_owned() };
+            GossipLine { topic: "T".into(), from: "P".into(), data: "0 from P".into(), bytes: 8 };
         let line = EventLine::Gossip(gossip.clone());
         let text = serde_json::to_string(&line).expect("JSON");
-        assert_eq!(text, r#"{"event":"gossip","topic":"T","from":"P","data":"0 from P"}"#);
+        assert_eq!(
+            text,
+            r#"{"event":"gossip","topic":"T","from":"P","data":"0 from P","bytes":8}"#
+        );
         let line = CheckLine::new(CheckName::Gossip, Ok(Got::Gossip(gossip)));
         let text = serde_json::to_string(&line).expect("JSON");
-        let got = r#"{"topic":"T","from":"P","data":"0 from P"}"#;
+        let got = r#"{"topic":"T","from":"P","data":"0 from P","bytes":8}"#;
         assert_eq!(text, format!(r#"{{"check":"gossip","ok":true,"got":{got}}}"#));
         let line = EventLine::Disconnected { peer: "P".to_owned(), reason: "R".to_owned() };
         let text = serde_json::to_string(&line).expect("JSON");
