@@ -8,9 +8,9 @@ use sanspeer_core::gossip::{
 };
 use sanspeer_core::identity::PeerId;
 
-use crate::gossip_world::{World, millis, topic};
+pub use crate::gossip_world::{LATEST, node_with};
+use crate::gossip_world::{World, millis};
 
-pub const LATEST: &[&str] = &["/meshsub/1.3.0"];
 pub const V12: &[&str] = &["/meshsub/1.2.0"];
 pub const V11: &[&str] = &["/meshsub/1.1.0"];
 pub const V10: &[&str] = &["/meshsub/1.0.0"];
@@ -22,20 +22,6 @@ pub fn config() -> GossipConfig {
 
 pub fn waiting(time: Duration) -> GossipConfig {
     GossipConfig { validation: Validation::Wait(time), ..config() }
-}
-
-/// A node in a topic, with some puppets in it too.
-pub fn node_with(
-    world: &mut World,
-    config: GossipConfig,
-    puppets: usize,
-) -> (usize, Topic, Vec<usize>) {
-    let t = topic("t");
-    let node = world.add(config);
-    world.subscribe(node, &t);
-    let puppets = (0..puppets).map(|_| world.add_subscriber(node, &t, LATEST)).collect();
-    world.run_for(millis(50));
-    (node, t, puppets)
 }
 
 /// The same, when its mesh is as large as it gets: 50 ms after its second heartbeat, the next of

@@ -17,8 +17,8 @@ mod topics;
 use std::alloc::System;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use gossip_world::{World, millis, topic};
-use sanspeer_core::gossip::{GossipConfig, Outgoing, SendLimits, Topic, WireMessage};
+use gossip_world::{LATEST, World, node_with};
+use sanspeer_core::gossip::{Outgoing, SendLimits, WireMessage};
 use sanspeer_core::node::{ProtocolInput, ProtocolOutput};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
@@ -27,8 +27,6 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 /// Tests that count must not run beside any other.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-
-const LATEST: &[&str] = &["/meshsub/1.3.0"];
 
 fn alone() -> MutexGuard<'static, ()> {
     ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
@@ -43,20 +41,6 @@ fn count() -> Region<'static, System> {
 fn left(region: &Region<'static, System>) -> usize {
     let change = region.change();
     change.bytes_allocated.saturating_sub(change.bytes_deallocated)
-}
-
-/// A node in a topic, with some puppets in it too.
-fn node_with(
-    world: &mut World,
-    config: GossipConfig,
-    puppets: usize,
-) -> (usize, Topic, Vec<usize>) {
-    let t = topic("t");
-    let node = world.add(config);
-    world.subscribe(node, &t);
-    let puppets = (0..puppets).map(|_| world.add_subscriber(node, &t, LATEST)).collect();
-    world.run_for(millis(50));
-    (node, t, puppets)
 }
 
 /// A puppet's frames come at once, without a copy of theirs being kept anywhere.

@@ -566,3 +566,20 @@ impl World {
         self.last
     }
 }
+
+/// The latest version that puppets speak.
+pub const LATEST: &[&str] = &["/meshsub/1.3.0"];
+
+/// A node in a topic, with some puppets in it too.
+pub fn node_with(
+    world: &mut World,
+    config: GossipConfig,
+    puppets: usize,
+) -> (usize, Topic, Vec<usize>) {
+    let t = topic("t");
+    let node = world.add(config);
+    world.subscribe(node, &t);
+    let puppets = (0..puppets).map(|_| world.add_subscriber(node, &t, LATEST)).collect();
+    world.run_for(millis(50));
+    (node, t, puppets)
+}
