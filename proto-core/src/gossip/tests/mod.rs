@@ -94,18 +94,15 @@ impl Fixture {
         self.gossip.peers.get(self.key(number)).unwrap().outbound
     }
 
+    fn latest_connection(&self, number: u64) -> ConnectionId {
+        let peer = self.gossip.peers.get(self.key(number)).unwrap();
+        *peer.connections.keys().next_back().unwrap()
+    }
+
     /// The stream that was asked for is there, and speaks this.
     fn open(&mut self, number: u64, protocol: &str) -> StreamRef {
         let Outbound::Opening(request) = self.outbound(number) else { panic!("none asked for") };
-        let connection = *self
-            .gossip
-            .peers
-            .get(self.key(number))
-            .unwrap()
-            .connections
-            .keys()
-            .next_back()
-            .unwrap();
+        let connection = self.latest_connection(number);
         let stream = StreamRef { connection, stream: StreamId(self.next()) };
         self.opened(number, request, stream, protocol);
         stream
@@ -119,15 +116,7 @@ impl Fixture {
 
     /// The peer opens a stream on its latest connection.
     fn inbound(&mut self, number: u64) -> StreamRef {
-        let connection = *self
-            .gossip
-            .peers
-            .get(self.key(number))
-            .unwrap()
-            .connections
-            .keys()
-            .next_back()
-            .unwrap();
+        let connection = self.latest_connection(number);
         let stream = StreamRef { connection, stream: StreamId(self.next()) };
         let (peer, protocol) = (identity(number).peer_id(), ProtocolId::new(LATEST).unwrap());
         self.tell(ProtocolInput::InboundStream { peer, stream, protocol });
